@@ -1,0 +1,16 @@
+/** What can be wrong with a call, as told in `userErrors` and in `extensions.code`. A code, once published, keeps its meaning. */
+export const ERROR_CODES = {
+  INVALID_INPUT: 'A value is missing, malformed, too long or out of range; `path` names it.',
+  NOT_FOUND: 'There is no such object, or it belongs to another tenant.',
+  INVALID_URL: 'The URL cannot be an endpoint: the message says which rule it breaks.',
+  INVALID_PAYLOAD: 'The payload is not strict JSON, is too deeply nested, or holds text that is not valid Unicode.',
+  PAYLOAD_TOO_LARGE: 'The payload is larger than POSTRIDER_MAX_PAYLOAD_BYTES.',
+  NUMBER_WOULD_CHANGE:
+    'A number in `payload` would not survive JSON parsing. Send it as a string, or use `payloadJson`.',
+  RESERVED_EVENT_TYPE: '`endpoint.*` and `delivery.*` are published by Postrider itself.',
+  IDEMPOTENCY_CONFLICT: 'The idempotency key was used before with another body.',
+  ATTEMPT_IN_FLIGHT: 'An attempt of this delivery is being made at this moment; wait for its result.',
+  NOT_PENDING: 'The delivery is settled already: there is nothing to cancel.',
+  ENDPOINT_DELETED: 'The endpoint of this delivery was deleted, and its secrets with it.',
+} as const
+export type ErrorCode = keyof typeof ERROR_CODES

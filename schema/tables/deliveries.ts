@@ -1,0 +1,59 @@
+import { sql } from 'drizzle-orm'
+import { check, index, integer, text, uuid } from 'drizzle-orm/pg-core'
+import {
+  ATTEMPT_TRIGGERS,
+  type AttemptTrigger,
+  DELIVERY_STATES,
+  type DeliveryState,
+  STORED_WAITS,
+  type StoredWait,
+} from '../states.ts'
+import { id, moment, oneOf, postrider } from './postrider.ts'
+
+/** The duty to bring one event to one endpoint. Partitioned by day over `id`, which is derived from both (`deliveryIdOf`). */
+export const deliveries = postrider.table(
+  'deliveries',
+  {
+    id: id<'dlv'>('id').primaryKey(),
+    tenantId: id<'ten'>('tenant_id').notNull(),
+    eventId: id<'evt'>('event_id').notNull(),
+    endpointId: id<'ep'>('endpoint_id').notNull(),
+    eventType: text('event_type').notNull(),
+    state: text('state').$type<DeliveryState>().notNull().default('PENDING'),
+    waitingFor: text('waiting_for').$type<StoredWait>(),
+    /** Its one living ticket: a ticket that is not this one is dropped. */
+    ticketId: uuid('ticket_id'),
+    attemptsMade: integer('attempts_made').notNull().default(0),
+    /** How many of them the schedule made; attempts by hand stand beside it. */
+    scheduledAttemptsMade: integer('scheduled_attempts_made').notNull().default(0),
+    nextAttemptAt: moment('next_attempt_at'),
+    requestedTrigger: text('requested_trigger').$type<AttemptTrigger>(),
+    requestedAt: moment('requested_at'),
+    lastAttemptId: id<'att'>('last_attempt_id'),
+    createdAt: moment('created_at').notNull(),
+    settledAt: moment('settled_at'),
+  },
+  (table) => [
+    index('deliveries_of_tenant').on(table.tenantId, table.id),
+    index('deliveries_of_endpoint').on(table.endpointId, table.id),
+    index('deliveries_waiting')
+      .on(table.endpointId, table.waitingFor, table.id)
+      .where(sql`${table.waitingFor} is not null`),
+    index('deliveries_ticketed').on(table.endpointId).where(sql`${table.ticketId} is not null`),
+    index('deliveries_to_retry').on(table.nextAttemptAt).where(sql`${table.waitingFor} = 'RETRY'`),
+    check('deliveries_state', oneOf(table.state, DELIVERY_STATES)),
+    check('deliveries_waiting_for', oneOf(table.waitingFor, STORED_WAITS)),
+    check('deliveries_requested_trigger', oneOf(table.requestedTrigger, ATTEMPT_TRIGGERS)),
+    check('deliveries_ticket_or_wait', sql`${table.ticketId} is null or ${table.waitingFor} is null`),
+    check(
+      'deliveries_pending_goes_or_waits',
+      sql`(${table.state} = 'PENDING' or ${table.requestedTrigger} is not null) = (${table.ticketId} is not null or ${table.waitingFor} is not null)`,
+    ),
+    check(
+      'deliveries_retry_has_a_time',
+      sql`${table.waitingFor} is distinct from 'RETRY' or ${table.nextAttemptAt} is not null`,
+    ),
+    check('deliveries_settled', sql`(${table.state} = 'PENDING') = (${table.settledAt} is null)`),
+    check('deliveries_requested', sql`(${table.requestedTrigger} is null) = (${table.requestedAt} is null)`),
+  ],
+)

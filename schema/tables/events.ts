@@ -1,0 +1,28 @@
+import { boolean, index, text } from 'drizzle-orm/pg-core'
+import { id, moment, postrider } from './postrider.ts'
+
+/**
+ * Something that happened. Partitioned by day over `id`, whose time is when the event was accepted.
+ * The payload stands apart: routing updates this row without writing it again, lists never touch it, and it may be dropped sooner.
+ */
+export const events = postrider.table(
+  'events',
+  {
+    id: id<'evt'>('id').primaryKey(),
+    tenantId: id<'ten'>('tenant_id').notNull(),
+    type: text('type').notNull(),
+    version: text('version'),
+    channels: text('channels').array().notNull(),
+    orderingKey: text('ordering_key'),
+    isTest: boolean('is_test').notNull().default(false),
+    occurredAt: moment('occurred_at').notNull(),
+    routedAt: moment('routed_at'),
+  },
+  (table) => [index('events_of_tenant').on(table.tenantId, table.id)],
+)
+
+/** The payload's own bytes as text, never jsonb: what is stored is what is signed and sent. Partitioned like `events`. */
+export const eventPayloads = postrider.table('event_payloads', {
+  id: id<'evt'>('id').primaryKey(),
+  payload: text('payload').notNull(),
+})

@@ -1,0 +1,16 @@
+import { sql } from 'drizzle-orm'
+import { boolean, check, text } from 'drizzle-orm/pg-core'
+import { moment, postrider } from './postrider.ts'
+
+/** One row about this installation. `epoch` marks its feed cursors, so that those of another database are recognised. */
+export const installation = postrider.table(
+  'installation',
+  {
+    only: boolean('only').primaryKey().default(true),
+    epoch: text('epoch').notNull(),
+    /** Sealed with the newest master key when the keys first met this database: wrong keys are noticed at the start. */
+    keyCheck: text('key_check'),
+    createdAt: moment('created_at').notNull().defaultNow(),
+  },
+  (table) => [check('installation_only', sql`${table.only}`)],
+)

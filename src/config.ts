@@ -1,0 +1,130 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+
+/**
+ * What the environment says. The only file that reads `process.env`; every fault is reported at once, by name,
+ * before anything starts.
+ */
+export type Config = {
+  host: string
+  port: number
+  /** An existing Postgres; null: the embedded one. */
+  databaseUrl: string | null
+  dataDir: string
+  role: 'all' | 'api' | 'worker'
+  adminKey: string | null
+  masterKeys: string | null
+  allowNetworks: string
+  allowedOrigins: string[]
+  introspection: boolean
+  graphiql: boolean
+  maxPayloadBytes: number
+  idempotencyHours: number
+  workerConcurrency: number
+  logLevel: string
+  /** Names of our variables that mean nothing: misspelt, most likely. */
+  unknown: string[]
+}
+
+export class InvalidConfiguration extends Error {
+  readonly code = 'INVALID_CONFIGURATION'
+  readonly faults: string[]
+
+  constructor(faults: string[]) {
+    super(
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+    )
+    this.name = 'InvalidConfiguration'
+    this.faults = faults
+  }
+}
+
+const flag = (fallback: boolean) =>
+  z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default(fallback ? 'true' : 'false')
+    .transform((text) => text === 'true')
+
+const whole = (fallback: number, lowest: number, highest: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, { error: 'must be a whole number' })
+    .default(String(fallback))
+    .transform(Number)
+    .refine((value) => value >= lowest && value <= highest, { error: `must be from ${lowest} to ${highest}` })
+
+const variables = z.object({
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: whole(4000, 0, 65535),
+  DATABASE_URL: z
+    .string()
+    .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), {
+      // The value may hold a password: it is never repeated.
+      error: 'must look like postgres://user:password@host:5432/database',
+    })
+    .optional(),
+  POSTRIDER_DATA_DIR: z.string().min(1).default('.postrider'),
+  POSTRIDER_ROLE: z.enum(['all', 'api', 'worker'], { error: 'must be all, api or worker' }).default('all'),
+  POSTRIDER_ADMIN_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,256}$/, { error: 'must be 16 to 256 visible ASCII characters' })
+    .optional(),
+  POSTRIDER_MASTER_KEYS: z.string().min(1).optional(),
+  POSTRIDER_ALLOW_NETWORKS: z.string().default(''),
+  POSTRIDER_ALLOWED_ORIGINS: z.string().default(''),
+  POSTRIDER_INTROSPECTION: flag(true),
+  POSTRIDER_GRAPHIQL: flag(true),
+  POSTRIDER_MAX_PAYLOAD_BYTES: whole(262_144, 1024, 1_048_576),
+  POSTRIDER_IDEMPOTENCY_HOURS: whole(24, 1, 24 * 30),
+  POSTRIDER_WORKER_CONCURRENCY: whole(256, 1, 10_000),
+  POSTRIDER_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
+})
+
+/** Reads the configuration from the environment, or throws `InvalidConfiguration` with every fault it has. */
+export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  )
+  const parsed = variables.safeParse(given)
+  const faults = parsed.error?.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`) ?? []
+  const origins = (given.POSTRIDER_ALLOWED_ORIGINS ?? '').split(/[\s,]+/).filter(Boolean)
+  for (const origin of origins) {
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+      faults.push(`POSTRIDER_ALLOWED_ORIGINS has "${origin}", which is not an origin like https://app.example.com`)
+    }
+  }
+  if (given.DATABASE_URL && !given.POSTRIDER_MASTER_KEYS) {
+    faults.push(
+      'POSTRIDER_MASTER_KEYS is required with DATABASE_URL: 32 random bytes in base64, as from `openssl rand -base64 32`',
+    )
+  }
+  if (!parsed.success || faults.length > 0) throw new InvalidConfiguration(faults)
+  return toConfig(parsed.data, origins, unknownNames(given))
+}
+
+function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unknown: string[]): Config {
+  return {
+    host: env.HOST,
+    port: env.PORT,
+    databaseUrl: env.DATABASE_URL ?? null,
+    dataDir: resolve(env.POSTRIDER_DATA_DIR),
+    role: env.POSTRIDER_ROLE,
+    adminKey: env.POSTRIDER_ADMIN_KEY ?? null,
+    masterKeys: env.POSTRIDER_MASTER_KEYS ?? null,
+    allowNetworks: env.POSTRIDER_ALLOW_NETWORKS,
+    allowedOrigins,
+    introspection: env.POSTRIDER_INTROSPECTION,
+    graphiql: env.POSTRIDER_GRAPHIQL,
+    maxPayloadBytes: env.POSTRIDER_MAX_PAYLOAD_BYTES,
+    idempotencyHours: env.POSTRIDER_IDEMPOTENCY_HOURS,
+    workerConcurrency: env.POSTRIDER_WORKER_CONCURRENCY,
+    logLevel: env.POSTRIDER_LOG_LEVEL,
+    unknown,
+  }
+}
+
+function unknownNames(given: object): string[] {
+  return Object.keys(given).filter(
+    (name) => name.startsWith('POSTRIDER_') && !name.startsWith('POSTRIDER_TEST_') && !(name in variables.shape),
+  )
+}

@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto'
+import type { TenantId } from '../schema/ids.ts'
+import type { Db } from './postgres/client.ts'
+import type { Clock } from './postgres/clock.ts'
+import { migrate, underMigrationLock } from './postgres/migrate.ts'
+import { openQueue, type Queue, type QueueOptions } from './queue/open.ts'
+import { makePartitions } from './retention/partitions.ts'
+import { ensureDefaultTenant } from './tenants/find.ts'
+
+export type Installed = { queue: Queue; epoch: string; defaultTenantId: TenantId }
+
+/** Brings the database to what this program needs: tables, partitions, queues, the default tenant. Many may start at once. */
+export function install(db: Db, clock: Clock, queueOptions: Omit<QueueOptions, 'db'>): Promise<Installed> {
+  return underMigrationLock(db, async () => {
+    await migrate(db)
+    await makePartitions(db.sql, clock.now())
+    const [installation] = await db.sql<{ epoch: string }[]>`
+      with fresh as (
+        insert into postrider.installation (epoch) values (${randomBytes(6).toString('hex')}) on conflict do nothing returning epoch
+      )
+      select epoch from fresh union all select epoch from postrider.installation limit 1`
+    const defaultTenantId = await ensureDefaultTenant(db.orm, clock.now())
+    const queue = await openQueue({ db, ...queueOptions })
+    return { queue, epoch: installation?.epoch as string, defaultTenantId }
+  })
+}

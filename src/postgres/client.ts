@@ -1,0 +1,81 @@
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import type postgres from 'postgres'
+import type { Log } from '../log.ts'
+import { loadPostgres } from './mend.ts'
+
+export type Sql = postgres.Sql
+/** The connection of an open transaction. */
+export type Tx = postgres.TransactionSql
+/** Something that runs SQL: a pool, or the connection of an open transaction. */
+export type Queryable = Sql | Tx
+export type Orm = PostgresJsDatabase
+
+/** How to reach a server: a URL, or the parts of a Unix socket. */
+export type Address = string | { host: string; port: number; user: string; database: string }
+
+/**
+ * A pool of connections. `sql` speaks SQL, `orm` is Drizzle over the same connections.
+ * Timestamps come and go as text on both (Drizzle sets it so): `toDate` and `toISOString` are at the edges.
+ */
+export type Db = {
+  sql: Sql
+  orm: Orm
+  /** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+export type PoolOptions = {
+  max: number
+  name: string
+  log: Log
+  statementTimeoutMs?: number
+  /** For the engine: its statements reach rows by id, so a plan that reads a whole table is wrong, whatever statistics say. */
+  byId?: boolean
+}
+
+const BY_ID = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' }
+
+/** Opens a pool; nothing connects before the first query. */
+export async function openPool(address: Address, options: PoolOptions): Promise<Db> {
+  const sql = await openClient(address, options)
+  const { drizzle } = await import('drizzle-orm/postgres-js')
+  return {
+    sql,
+    orm: drizzle({ client: sql }),
+    transaction: (work) => sql.begin(work) as ReturnType<typeof work>,
+    close: () => sql.end({ timeout: 5 }),
+  }
+}
+
+/** A client without Drizzle, for what needs a session of its own: listening, locks. */
+export async function openClient(address: Address, options: PoolOptions): Promise<Sql> {
+  const postgres = await loadPostgres()
+  const settings: postgres.Options<Record<string, never>> = {
+    max: options.max,
+    connect_timeout: 10,
+    // Never idle out: reconnecting costs more than a sleeping backend.
+    idle_timeout: 0,
+    max_lifetime: null,
+    onnotice: (notice) => options.log.debug({ notice: notice.message }, 'Postgres says'),
+    connection: {
+      application_name: `postrider ${options.name}`,
+      // The promise of the product is durability: what the server's defaults or the role's settings say does not count.
+      synchronous_commit: 'on',
+      statement_timeout: options.statementTimeoutMs ?? 30_000,
+      // Compiling a plan over many partitions costs more than running it.
+      jit: 'off',
+      ...(options.byId ? BY_ID : {}),
+      // A transaction whose process was stopped in the middle must not hold its locks for ever.
+      idle_in_transaction_session_timeout: 60_000,
+    },
+  }
+  return typeof address === 'string' ? postgres(address, settings) : postgres({ ...address, ...settings })
+}
+
+/** A timestamp column as it comes from `sql`, as a Date. */
+export function toDate(text: string): Date
+export function toDate(text: string | null): Date | null
+export function toDate(text: string | null): Date | null {
+  return text === null ? null : new Date(text)
+}

@@ -1,0 +1,35 @@
+import type { Log } from '../log.ts'
+import type { Sql } from './client.ts'
+
+/** What time it is. Passed to everything that decides by time, so that tests can move it. */
+export type Clock = { now(): Date }
+
+export type DatabaseClock = Clock & {
+  /** Asks the database again; called at the start and every minute. */
+  sync(): Promise<void>
+}
+
+const WORTH_A_WARNING_MS = 5000
+
+/** A clock kept in step with the database's: processes on several machines agree on what is due. */
+export function createDatabaseClock(sql: Sql, log: Log): DatabaseClock {
+  let offsetMs = 0
+  let warned = false
+  return {
+    now: () => new Date(Date.now() + offsetMs),
+    async sync() {
+      const before = Date.now()
+      const [row] = await sql<[{ ms: number }]>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms`
+      const after = Date.now()
+      offsetMs = Math.round(row.ms - (before + after) / 2)
+      const far = Math.abs(offsetMs) > WORTH_A_WARNING_MS
+      if (far && !warned) {
+        log.warn(
+          { offsetMs },
+          'The clocks of this machine and of the database differ: receivers may refuse our signatures as too old or too new',
+        )
+      }
+      warned = far
+    },
+  }
+}

@@ -1,0 +1,93 @@
+/** Why the embedded server was not started: each says what stands in the way, where, and what to do. */
+class EmbeddedPostgresError extends Error {
+  constructor(name: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = name
+  }
+}
+
+const OWN_DATABASE = 'Set DATABASE_URL to use a Postgres (15 or newer) of your own'
+
+/** The place of the cluster holds something else. */
+export class ForeignDirectory extends EmbeddedPostgresError {
+  readonly code = 'FOREIGN_DIRECTORY'
+  constructor(path: string, found: string) {
+    super(
+      'ForeignDirectory',
+      `${path} holds ${found}, not a database made by Postrider. It was left as it is. ` +
+        'Move it away, or set POSTRIDER_DATA_DIR to another directory.',
+    )
+  }
+}
+
+export class WrongMajorVersion extends EmbeddedPostgresError {
+  readonly code = 'WRONG_MAJOR_VERSION'
+  constructor(path: string, found: string, ours: number) {
+    super(
+      'WrongMajorVersion',
+      `The database in ${path} was made by Postgres ${found}, but this Postrider brings Postgres ${ours}. It was left as it is. ` +
+        `Start the Postrider that brings Postgres ${found}, dump the database with pg_dump, and load it into a new data directory.`,
+    )
+  }
+}
+
+export class DataDirectoryNotWritable extends EmbeddedPostgresError {
+  readonly code = 'DATA_DIRECTORY_NOT_WRITABLE'
+  constructor(path: string, cause: unknown) {
+    super(
+      'DataDirectoryNotWritable',
+      `${path} cannot be written (${(cause as { code?: string }).code ?? 'unknown'}). ` +
+        'Make it writable for the user that runs Postrider, or set POSTRIDER_DATA_DIR to a directory that is.',
+      cause,
+    )
+  }
+}
+
+export class DiskFull extends EmbeddedPostgresError {
+  readonly code = 'DISK_FULL'
+  constructor(path: string, cause?: unknown) {
+    super(
+      'DiskFull',
+      `No space is left on the disk of ${path}: a new database needs about 100 MB. ` +
+        'Free some, or set POSTRIDER_DATA_DIR to a directory on another disk.',
+      cause,
+    )
+  }
+}
+
+export class NoBinaries extends EmbeddedPostgresError {
+  readonly code = 'NO_BINARIES'
+  constructor(reason: string, cause?: unknown) {
+    super('NoBinaries', `The embedded Postgres cannot run here: ${reason}. ${OWN_DATABASE}.`, cause)
+  }
+}
+
+export class UserNotPermitted extends EmbeddedPostgresError {
+  readonly code = 'USER_NOT_PERMITTED'
+  constructor(reason: string) {
+    super('UserNotPermitted', `${reason}. ${OWN_DATABASE}.`)
+  }
+}
+
+/** The server, or the program that makes its cluster, gave up or did not answer in time. */
+export class StartFailed extends EmbeddedPostgresError {
+  readonly code = 'START_FAILED'
+  constructor(what: string, lastWords: string) {
+    super('StartFailed', `${what}.${lastWords === '' ? '' : ` Its last words:\n${lastWords}`}`)
+  }
+}
+
+export class StopFailed extends EmbeddedPostgresError {
+  readonly code = 'STOP_FAILED'
+  constructor(pid: number) {
+    super('StopFailed', `The embedded Postgres (process ${pid}) is still running although it was told to stop at once.`)
+  }
+}
+
+/** Says a fault of the file system in our words, where we have any. */
+export function fileFault(error: unknown, path: string): unknown {
+  const { code } = error as { code?: unknown }
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new DiskFull(path, error)
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return new DataDirectoryNotWritable(path, error)
+  return error
+}

@@ -1,0 +1,39 @@
+/** The database cannot be asked just now. What was being written may or may not have been: repeat it with the same idempotency key. */
+export class Unavailable extends Error {
+  readonly code = 'UNAVAILABLE'
+
+  constructor(cause: unknown) {
+    super(
+      'The database is unavailable at the moment. Try again; with the same idempotency key nothing happens twice.',
+      { cause },
+    )
+    this.name = 'Unavailable'
+  }
+}
+
+const CONNECTION_CODES = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+])
+
+/**
+ * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown.
+ * SQLSTATE classes: 08 connection exceptions, 57P operator intervention (shutdown, terminated backend), 53 out of resources.
+ */
+export function isUnavailable(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof Unavailable) return true
+    const code = String((cause as { code?: unknown }).code ?? '')
+    if (CONNECTION_CODES.has(code) || /^(08|57P|53)/.test(code)) return true
+  }
+  return false
+}

@@ -1,0 +1,69 @@
+import { PgBoss } from 'pg-boss'
+import type { Log } from '../log.ts'
+import type { Db } from '../postgres/client.ts'
+import { queueDatabase } from '../postgres/queue-adapter.ts'
+import { createScheduledWork, type ScheduledWork } from './schedule.ts'
+import { createTickets, TICKET_QUEUES, type Tickets } from './tickets.ts'
+
+export type Queue = {
+  tickets: Tickets
+  scheduledWork: ScheduledWork
+  close(): Promise<void>
+}
+
+export type QueueOptions = {
+  db: Db
+  log: Log
+  /** Whether this process expires dead claims, cleans up and runs scheduled work: workers do, an API alone does not. */
+  supervise: boolean
+  /** After how long a claim counts as dead. Just above buffer wait + request deadline + flush: 60 s for deadlines up to 30 s. */
+  claimSeconds?: number
+}
+
+// Not pg-boss's default name: the producer's own tables, perhaps with a pg-boss of their own, live in the same database.
+export const QUEUE_SCHEMA = 'postrider_queue'
+
+/** Installs or updates the queue's tables and opens it. The caller holds the migration lock: installations must not meet. */
+export async function openQueue({ db, log, supervise, claimSeconds = 60 }: QueueOptions): Promise<Queue> {
+  const boss = new PgBoss({
+    db: queueDatabase(db.sql),
+    schema: QUEUE_SCHEMA,
+    supervise,
+    schedule: supervise,
+    superviseIntervalSeconds: 10,
+    monitorIntervalSeconds: 10,
+    maintenanceIntervalSeconds: 600,
+  })
+  // An EventEmitter without an `error` listener takes the process down with it.
+  boss.on('error', (err) => log.error({ err }, 'The queue reports an error'))
+  boss.on('warning', (warning) => log.debug({ warning }, 'The queue reports a warning'))
+  await boss.start()
+  await createQueues(boss, db, claimSeconds)
+  return {
+    tickets: createTickets(boss, db.sql, QUEUE_SCHEMA),
+    scheduledWork: createScheduledWork(boss),
+    close: () => boss.stop({ graceful: false, close: false }),
+  }
+}
+
+async function createQueues(boss: PgBoss, db: Db, claimSeconds: number): Promise<void> {
+  const options = {
+    expireInSeconds: claimSeconds,
+    // The crash budget, not the retry schedule: that is ours. 0 would turn a crash into a lost ticket.
+    retryLimit: 50,
+    retryDelay: 1,
+    // Beyond the longest schedule: twenty delays of seven days.
+    retentionSeconds: 150 * 86_400,
+    deleteAfterSeconds: 3600,
+  }
+  for (const name of TICKET_QUEUES) {
+    const existing = await boss.getQueue(name)
+    if (existing) await boss.updateQueue(name, options)
+    else await boss.createQueue(name, { ...options, policy: 'standard', partition: true, notify: false })
+    const table = (await boss.getQueue(name))?.table
+    // Tickets live for milliseconds: vacuum by count, not by share of the table, and without the default pause.
+    await db.sql`alter table ${db.sql(QUEUE_SCHEMA)}.${db.sql(table as string)} set (
+      autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
+      autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 5000, autovacuum_vacuum_cost_delay = 0)`
+  }
+}

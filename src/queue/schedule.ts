@@ -1,0 +1,21 @@
+import type { PgBoss } from 'pg-boss'
+
+export type ScheduledWork = {
+  /** Runs `work` at every time of the cron expression (UTC), once, whichever process gets to it. */
+  every(name: string, cron: string, work: () => Promise<void>): Promise<void>
+}
+
+export function createScheduledWork(boss: PgBoss): ScheduledWork {
+  return {
+    async every(name, cron, work) {
+      await boss.createQueue(name, {
+        policy: 'singleton',
+        retryLimit: 0,
+        expireInSeconds: 600,
+        deleteAfterSeconds: 3600,
+      })
+      await boss.schedule(name, cron)
+      await boss.work(name, { pollingIntervalSeconds: 15 }, work)
+    },
+  }
+}

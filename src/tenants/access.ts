@@ -1,0 +1,36 @@
+import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
+import type { Scope } from '../../schema/states.ts'
+
+/** Who is asking: the credential of a request, and what it may do. */
+export type Viewer = {
+  keyId: ApiKeyId
+  name: string
+  /** Null: the credential is instance-wide. */
+  tenantId: TenantId | null
+  scopes: readonly Scope[]
+}
+
+/** Whose rows a query may see. Every finder asks for it first, so that none can forget it. */
+export type Reach = TenantId | 'every'
+
+const INCLUDED: Record<Scope, readonly Scope[]> = {
+  PUBLISH: ['PUBLISH'],
+  READ: ['READ'],
+  MANAGE: ['MANAGE', 'READ'],
+  ADMIN: ['ADMIN', 'MANAGE', 'READ', 'PUBLISH'],
+}
+
+/** Whether a credential may do what needs this scope: `ADMIN` includes all of them, `MANAGE` includes `READ`. */
+export function may(viewer: Viewer, scope: Scope): boolean {
+  return viewer.scopes.some((own) => INCLUDED[own].includes(scope))
+}
+
+/** Which objects a credential can name by their id: its tenant's, or anybody's when it is instance-wide. */
+export function reachOf(viewer: Viewer): Reach {
+  return viewer.tenantId ?? 'every'
+}
+
+/** Whether a credential may ask for the lists of all tenants at once. */
+export function mayListEveryTenant(viewer: Viewer): boolean {
+  return viewer.tenantId === null && may(viewer, 'ADMIN')
+}

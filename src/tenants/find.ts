@@ -1,0 +1,59 @@
+import { eq, inArray } from 'drizzle-orm'
+import { newId, type TenantId } from '../../schema/ids.ts'
+import { tenants } from '../../schema/tables/tenants.ts'
+import { Mistake } from '../mistake.ts'
+import type { Orm } from '../postgres/client.ts'
+import { mayListEveryTenant, type Reach, type Viewer } from './access.ts'
+
+export type Tenant = typeof tenants.$inferSelect
+
+/** The tenant of a fresh installation, and of instance-wide keys that name none. */
+export const DEFAULT_TENANT = 'default'
+/** What an ADMIN may give as `tenant` to lists and feeds: all of them. */
+export const EVERY_TENANT = '*'
+
+/** Makes sure that the default tenant exists; any number of processes may do so at once. */
+export async function ensureDefaultTenant(orm: Orm, now: Date): Promise<TenantId> {
+  await orm
+    .insert(tenants)
+    .values({ id: newId(now), key: DEFAULT_TENANT, createdAt: now })
+    .onConflictDoNothing()
+  return (await findTenantByKey(orm, DEFAULT_TENANT)) as TenantId
+}
+
+/** For a bound key any tenant but its own is as good as absent. */
+export async function findTenants(orm: Orm, reach: Reach, ids: readonly TenantId[]): Promise<Tenant[]> {
+  const visible = reach === 'every' ? [...ids] : ids.filter((id) => id === reach)
+  return visible.length === 0 ? [] : orm.select().from(tenants).where(inArray(tenants.id, visible))
+}
+
+/** The tenant a call is about: the one it names, else the key's own, else the default one. */
+export async function resolveTenant(
+  context: { orm: Orm; defaultTenantId: TenantId },
+  viewer: Viewer,
+  key: string | null | undefined,
+  path: readonly string[],
+): Promise<TenantId> {
+  if (key === null || key === undefined) return viewer.tenantId ?? context.defaultTenantId
+  if (key === DEFAULT_TENANT && viewer.tenantId === null) return context.defaultTenantId
+  const id = await findTenantByKey(context.orm, key)
+  if (id !== null && (viewer.tenantId === null || viewer.tenantId === id)) return id
+  throw new Mistake('NOT_FOUND', [...path], `There is no tenant with the key ${JSON.stringify(key.slice(0, 100))}.`)
+}
+
+/** Whose rows a list or feed shows: like `resolveTenant`, or everybody's for an ADMIN who asks for `*`. */
+export async function resolveReach(
+  context: { orm: Orm; defaultTenantId: TenantId },
+  viewer: Viewer,
+  key: string | null | undefined,
+  path: readonly string[],
+): Promise<Reach> {
+  return key === EVERY_TENANT && mayListEveryTenant(viewer) ? 'every' : resolveTenant(context, viewer, key, path)
+}
+
+async function findTenantByKey(orm: Orm, key: string): Promise<TenantId | null> {
+  // Postgres text cannot hold U+0000: the query would fail instead of finding nothing.
+  if (key.includes('\0')) return null
+  const [row] = await orm.select({ id: tenants.id }).from(tenants).where(eq(tenants.key, key))
+  return row?.id ?? null
+}

@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import { inject, onTestFinished } from 'vitest'
+import { silentLog } from '../../src/log.ts'
+import { type Address, type Db, openPool } from '../../src/postgres/client.ts'
+
+/** A fresh database of this program's schema, a clone of the migrated template; dropped when the test has finished. */
+export async function createDatabase(): Promise<Exclude<Address, string>> {
+  const server = inject('postgresAddress')
+  const database = `test_${randomUUID().replaceAll('-', '').slice(0, 16)}`
+  await asAdmin((db) => db.sql.unsafe(`create database ${database} template ${inject('templateDatabase')}`))
+  onTestFinished(() =>
+    asAdmin((db) => db.sql.unsafe(`drop database if exists ${database} with (force)`)).then(() => {}),
+  )
+  return { ...server, database }
+}
+
+/** A pool on a fresh database, closed when the test has finished. */
+export async function openDatabase(address?: Exclude<Address, string>): Promise<Db> {
+  const db = await openPool(address ?? (await createDatabase()), { max: 10, name: 'test', log: silentLog })
+  onTestFinished(() => db.close())
+  return db
+}
+
+async function asAdmin<T>(work: (db: Db) => Promise<T>): Promise<T> {
+  const db = await openPool(inject('postgresAddress'), { max: 1, name: 'test admin', log: silentLog })
+  try {
+    return await work(db)
+  } finally {
+    await db.close()
+  }
+}

@@ -1,0 +1,17 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
+  resolve: {
+    // Vitest would load graphql twice, as CommonJS and as a module, and graphql refuses to work with its double.
+    alias: [{ find: /^graphql$/, replacement: fileURLToPath(import.meta.resolve('graphql')) }],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/postgres.ts'],
+    exclude: ['test/chaos/**', 'test/bench/**'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+})
