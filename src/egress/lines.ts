@@ -1,0 +1,146 @@
+import type { Socket } from 'node:net'
+import { Client } from 'undici'
+import { type Connector, newOpening, type Opening, type Target } from './connector.ts'
+import { EgressError } from './failures.ts'
+
+/**
+ * A line: one undici client with at most one socket and one request at a time. undici's own Agent does not tell which
+ * socket a request got, cannot give up a request that still waits for its connection, and cannot be asked for a fresh
+ * socket; all three are needed for exact phases, one deadline over everything, and the second try after a reused socket died.
+ */
+export type Line = {
+  readonly client: Client
+  /** How the present (or coming) socket was opened. */
+  opening: Opening
+  socket: Socket | null
+  /** Requests that this socket has begun to serve. */
+  served: number
+  /** Ends the socket, or the attempt to open one, at once. */
+  end(): void
+}
+
+export type Lines = {
+  /** An idle line to the origin, or a new one; `fresh` never takes an idle one. */
+  take(url: URL, fresh: boolean): Line
+  /** Gives a line back after a complete exchange. */
+  release(line: Line): void
+  close(): Promise<void>
+}
+
+export type LinesOptions = { connector: Connector; maxHeaderBytes: number; idleMs: number }
+
+export function createLines({ connector, maxHeaderBytes, idleMs }: LinesOptions): Lines {
+  // Last in, first out: the socket used last is the least likely to be dead, and what is too many grows old and closes.
+  const idle = new Map<string, Line[]>()
+  const all = new Map<Line, string>()
+
+  const removeIdle = (line: Line) => {
+    const origin = all.get(line) as string
+    const lines = idle.get(origin)
+    const index = lines?.indexOf(line) ?? -1
+    if (lines === undefined || index === -1) return false
+    lines.splice(index, 1)
+    if (lines.length === 0) idle.delete(origin)
+    return true
+  }
+
+  const openLine = (url: URL) => {
+    const line = newLine(url, {
+      connector,
+      maxHeaderBytes,
+      idleMs,
+      // A line without a socket is worth nothing once idle; one with a request in hand is its exchange's to end.
+      onDisconnect: (line) => {
+        if (all.has(line) && removeIdle(line)) line.end()
+      },
+      onEnd: (line) => {
+        removeIdle(line)
+        all.delete(line)
+      },
+    })
+    all.set(line, url.origin)
+    return line
+  }
+
+  return {
+    take(url, fresh) {
+      const lines = fresh ? undefined : idle.get(url.origin)
+      for (let line = lines?.at(-1); line !== undefined; line = lines?.at(-1)) {
+        removeIdle(line)
+        if (line.socket !== null && !line.socket.destroyed) return line
+        line.end()
+      }
+      return openLine(url)
+    },
+    release(line) {
+      const origin = all.get(line)
+      if (origin === undefined) return
+      // Answered before it was fully sent: the next request would wait behind bytes that nobody reads.
+      if (line.socket === null || line.socket.destroyed || line.socket.writableLength > 0) return line.end()
+      const lines = idle.get(origin)
+      if (lines === undefined) idle.set(origin, [line])
+      else lines.push(line)
+    },
+    async close() {
+      const closing = [...all.keys()].map((line) => new Promise<void>((resolve) => line.client.destroy(null, resolve)))
+      for (const line of [...all.keys()]) line.end()
+      await Promise.all(closing)
+    },
+  }
+}
+
+type LineOptions = LinesOptions & { onDisconnect: (line: Line) => void; onEnd: (line: Line) => void }
+
+function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, onEnd }: LineOptions): Line {
+  const ended = new AbortController()
+  const target = targetOf(url)
+  const client = new Client(url.origin, {
+    allowH2: false,
+    pipelining: 1,
+    maxHeaderSize: maxHeaderBytes,
+    // Ours is the one deadline; undici's body timeout would never end a drip anyway.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: idleMs,
+    // A receiver's `keep-alive: timeout=` may shorten the idle time, never lengthen it.
+    keepAliveMaxTimeout: idleMs,
+    connect: (_options, callback) => {
+      line.opening = newOpening()
+      line.served = 0
+      connector(target, line.opening, ended.signal)
+        .then(
+          (socket) => {
+            line.socket = socket
+            // undici takes its own error for a closed socket as a reason to connect again, for ever: never let it see one.
+            if (socket.destroyed) callback(new EgressError('RESET', 'The server closed the connection at once.'), null)
+            else callback(null, socket)
+          },
+          (error) => callback(error, null),
+        )
+        .catch(() => line.end())
+    },
+  })
+  const line: Line = {
+    client,
+    opening: newOpening(),
+    socket: null,
+    served: 0,
+    end() {
+      if (ended.signal.aborted) return
+      ended.abort()
+      onEnd(line)
+      client.destroy(new EgressError('INTERNAL', 'The request was given up.'), () => {})
+    },
+  }
+  client.on('disconnect', () => onDisconnect(line))
+  return line
+}
+
+/** Of the parsed URL, never of its text: `http://0x7f.1` and `http://①②⑦.⓪.⓪.①` both have the hostname 127.0.0.1. */
+function targetOf(url: URL): Target {
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new EgressError('INTERNAL', `Cannot send to a ${url.protocol} URL.`)
+  }
+  const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port)
+  return { protocol: url.protocol, hostname: url.hostname.replace(/^\[|\]$/g, ''), port }
+}

@@ -1,0 +1,54 @@
+import assert from 'node:assert'
+import { errors } from 'undici'
+import { expect, test } from 'vitest'
+import { ATTEMPT_ERROR_CLASSES } from '../../schema/outcomes.ts'
+import { adviceFor, classify, EgressError, failureOf } from '../../src/egress/failures.ts'
+
+const coded = (code: string) => Object.assign(new Error('text that must not matter: ECONNREFUSED'), { code })
+
+test.each`
+  code                                           | errorClass
+  ${'ECONNREFUSED'}                              | ${'CONNECT_REFUSED'}
+  ${'EHOSTUNREACH'}                              | ${'UNREACHABLE'}
+  ${'ENETUNREACH'}                               | ${'UNREACHABLE'}
+  ${'ECONNRESET'}                                | ${'RESET'}
+  ${'EPIPE'}                                     | ${'RESET'}
+  ${'UND_ERR_SOCKET'}                            | ${'RESET'}
+  ${'ETIMEDOUT'}                                 | ${'TIMEOUT'}
+  ${'CERT_HAS_EXPIRED'}                          | ${'TLS_EXPIRED'}
+  ${'CERT_NOT_YET_VALID'}                        | ${'TLS_EXPIRED'}
+  ${'CERT_REVOKED'}                              | ${'TLS_UNTRUSTED'}
+  ${'DEPTH_ZERO_SELF_SIGNED_CERT'}               | ${'TLS_UNTRUSTED'}
+  ${'SELF_SIGNED_CERT_IN_CHAIN'}                 | ${'TLS_UNTRUSTED'}
+  ${'UNABLE_TO_VERIFY_LEAF_SIGNATURE'}           | ${'TLS_UNTRUSTED'}
+  ${'UNABLE_TO_GET_ISSUER_CERT_LOCALLY'}         | ${'TLS_UNTRUSTED'}
+  ${'ERR_TLS_CERT_ALTNAME_INVALID'}              | ${'TLS_HOSTNAME'}
+  ${'EPROTO'}                                    | ${'TLS_PROTOCOL'}
+  ${'ERR_SSL_WRONG_VERSION_NUMBER'}              | ${'TLS_PROTOCOL'}
+  ${'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'} | ${'TLS_CLIENT_CERTIFICATE'}
+  ${'UND_ERR_HEADERS_OVERFLOW'}                  | ${'HEADERS_TOO_LARGE'}
+  ${'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'}       | ${'PROTOCOL'}
+  ${'ERR_ASSERTION'}                             | ${'PROTOCOL'}
+  ${'UND_ERR_INVALID_ARG'}                       | ${'INTERNAL'}
+  ${'UND_ERR_DESTROYED'}                         | ${'INTERNAL'}
+  ${'EMFILE'}                                    | ${'INTERNAL'}
+  ${'EADDRNOTAVAIL'}                             | ${'INTERNAL'}
+`('$code → $errorClass', ({ code, errorClass }) => {
+  expect(failureOf(coded(code))).toEqual({ errorClass, message: adviceFor(errorClass) })
+})
+
+test('what undici throws without a code, and what is no error at all', () => {
+  expect(classify(new errors.HTTPParserError('bad'))).toBe('PROTOCOL')
+  expect(classify(new assert.AssertionError({ message: 'bad' }))).toBe('PROTOCOL')
+  for (const error of [new Error('ECONNREFUSED'), null, undefined, 'ECONNRESET'])
+    expect(classify(error)).toBe('INTERNAL')
+})
+
+test('only our own errors bring their own words', () => {
+  expect(failureOf(new EgressError('DNS', 'ours'))).toEqual({ errorClass: 'DNS', message: 'ours' })
+  expect(failureOf(coded('EMFILE')).message).not.toContain('text that must not matter')
+})
+
+test('there is advice for every class', () => {
+  for (const errorClass of ATTEMPT_ERROR_CLASSES) expect(adviceFor(errorClass)).toMatch(/^[A-Z].*\.$/)
+})

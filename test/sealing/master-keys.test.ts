@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { loadOrCreateMasterKeys, MasterKeysError, parseMasterKeys } from '../../src/sealing/master-keys.ts'
+
+const key = randomBytes(32)
+const other = randomBytes(32)
+
+const directories: string[] = []
+async function directory() {
+  const path = await mkdtemp(join(tmpdir(), 'postrider-keys-'))
+  directories.push(path)
+  return join(path, 'data')
+}
+afterEach(async () => {
+  for (const path of directories.splice(0)) await rm(path, { recursive: true })
+})
+
+test('base64 and hex name the same key, in the order given', () => {
+  const [one, two] = parseMasterKeys(` ${key.toString('base64')} ,\n${other.toString('hex').toUpperCase()}\n`)
+  expect([one?.key, two?.key]).toEqual([key, other])
+  expect(parseMasterKeys(key.toString('hex'))).toEqual([one])
+  expect(parseMasterKeys(key.toString('base64').replace('=', ''))).toEqual([one])
+  expect(one?.id).toMatch(/^[0-9a-f]{16}$/)
+  expect(one?.id).not.toBe(two?.id)
+})
+
+test.each`
+  text                                                   | message
+  ${''}                                                  | ${'key 1 of 1 is empty'}
+  ${`${key.toString('base64')},`}                        | ${'key 2 of 2 is empty'}
+  ${`${key.toString('hex')}, ${key.toString('base64')}`} | ${'key 2 of 2 is the same as key 1'}
+  ${key.toString('hex').slice(1)}                        | ${'63 hex digits instead of 64'}
+  ${randomBytes(31).fill(0xfb).toString('base64')}       | ${'31 bytes instead of 32'}
+  ${randomBytes(33).fill(0xfb).toString('base64')}       | ${'33 bytes instead of 32'}
+  ${'correct horse battery staple'}                      | ${'neither base64 nor hex'}
+  ${'correct horse,battery staple'}                      | ${'key 2 of 2 is neither base64 nor hex'}
+`('$text is refused: $message', ({ text, message }) => {
+  expect(() => parseMasterKeys(text)).toThrow(MasterKeysError)
+  expect(() => parseMasterKeys(text)).toThrow(message)
+})
+
+test('no error quotes a key', () => {
+  const nearly = `${key.toString('base64')}x`
+  expect(() => parseMasterKeys(nearly)).toThrow(MasterKeysError)
+  for (const part of [nearly, nearly.slice(0, 12)]) expect(() => parseMasterKeys(nearly)).not.toThrow(part)
+})
+
+test('a fresh key is made once, readable for its owner only, and found again', async () => {
+  const data = await directory()
+  const made = await loadOrCreateMasterKeys(data)
+
+  expect(made).toHaveLength(1)
+  expect(await loadOrCreateMasterKeys(data)).toEqual(made)
+  expect((await stat(join(data, 'master-keys'))).mode & 0o777).toBe(0o600)
+  expect((await stat(data)).mode & 0o777).toBe(0o700)
+  expect(await readdir(data)).toEqual(['master-keys'])
+})
+
+test('many at once agree on one key', async () => {
+  const data = await directory()
+  const made = await Promise.all(Array.from({ length: 20 }, () => loadOrCreateMasterKeys(data)))
+  expect(new Set(made.map(([first]) => first?.id)).size).toBe(1)
+  expect(await readdir(data)).toEqual(['master-keys'])
+})
+
+test.each(['', 'garbage', '\n', Buffer.alloc(32).toString('base64').slice(0, 20)])(
+  'a damaged file (%j) is an error that names it, and stays as it is',
+  async (content) => {
+    const data = await directory()
+    await loadOrCreateMasterKeys(data)
+    const path = join(data, 'master-keys')
+    await writeFile(path, content)
+
+    await expect(loadOrCreateMasterKeys(data)).rejects.toThrow(MasterKeysError)
+    await expect(loadOrCreateMasterKeys(data)).rejects.toThrow(path)
+    expect(await readFile(path, 'utf8')).toBe(content)
+  },
+)
