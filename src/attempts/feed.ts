@@ -1,0 +1,178 @@
+import { and, asc, gt, gte, lte } from 'drizzle-orm'
+import { type Id, lowestIdAt, timeOf } from '../../schema/ids.ts'
+import { attempts } from '../../schema/tables/attempts.ts'
+import type { Log } from '../log.ts'
+import type { Db } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import type { Wake } from '../queue/wake.ts'
+import type { Reach } from '../tenants/access.ts'
+import { inReach } from '../tenants/reach.ts'
+import { type FeedCursor, readCursor, writeCursor } from './cursor.ts'
+import type { AttemptFilter } from './filter.ts'
+import { attemptCondition } from './find.ts'
+import { type Attempt, createSubscriber, type FeedGapReason, type FeedItem, type Subscriber } from './subscriber.ts'
+
+export { type FeedGapReason, type FeedItem, FeedOverflow } from './subscriber.ts'
+
+export type FeedContext = { db: Db; wake: Wake; clock: Clock; log: Log; epoch: string; heartbeatMs?: number }
+
+export type Feed = {
+  /**
+   * Attempts as they are recorded; with `after`, first everything recorded since that cursor. No gap and no duplicate.
+   * A cursor of another database or of a dropped range is answered with a gap item first. Throws `Mistake` at `after`.
+   */
+  subscribe(options: {
+    tenant: Reach
+    filter: AttemptFilter
+    after: string | null
+  }): Promise<AsyncIterableIterator<FeedItem>>
+  /** Start here: what is recorded from now on comes after it. */
+  cursor(): Promise<string>
+  subscribers(): number
+  close(): void
+}
+
+// The truth behind the wake-ups, asked only while somebody listens.
+const POLL_MS = 1000
+const HEARTBEAT_MS = 15_000
+const PAGE = 500
+// An attempt is recorded after it started: by its deadline as a rule, by the length of a database outage at worst.
+const LONGEST_UNRECORDED_MS = 86_400_000
+
+/** One reader per process reads new attempts once; every subscriber gets them through a bounded queue of its own. */
+export function createFeed(context: FeedContext): Feed {
+  const { db, wake, clock, log, epoch } = context
+  const subscribers = new Set<Subscriber>()
+  let head: { position: number; atMs: number } | null = null
+  let reading = false
+  let again = false
+
+  const read = async (): Promise<void> => {
+    do {
+      again = false
+      while (head !== null && subscribers.size > 0) {
+        const rows: Attempt[] = await readAfter(db, head, PAGE)
+        const newest = rows.at(-1)
+        if (!newest) break
+        head = { position: newest.position, atMs: timeOf(newest.id) }
+        for (const subscriber of subscribers) subscriber.offer(rows)
+        if (rows.length < PAGE) break
+      }
+    } while (again)
+  }
+  const look = () => {
+    again = true
+    if (reading || subscribers.size === 0) return
+    reading = true
+    read()
+      .catch((err) => log.debug({ err }, 'The feed could not be read; trying again'))
+      .finally(() => {
+        reading = false
+      })
+  }
+  const stopListening = wake.on('attempts', look)
+  const poll = setInterval(look, POLL_MS)
+  const beat = setInterval(() => {
+    for (const subscriber of subscribers) subscriber.heartbeat(clock.now())
+  }, context.heartbeatMs ?? HEARTBEAT_MS)
+
+  /** The newest place. Moves an idle reader there; one that somebody listens to goes on from where it stands. */
+  const start = async () => {
+    const newest = await newestPlace(db, clock)
+    if (head === null || subscribers.size === 0) head = newest
+    return newest
+  }
+
+  return {
+    async subscribe({ tenant, filter, after }) {
+      const asked = after === null ? null : readCursor(after, ['after'])
+      const now = await start()
+      const { from, gap } = await whereToStart(db, { epoch, ...now }, asked)
+      const subscriber: Subscriber = createSubscriber({
+        reach: tenant,
+        filter,
+        from,
+        gap,
+        head: () => head ?? now,
+        page: (place, upTo, most) => readPast(db, tenant, filter, place, upTo, most),
+        onEnd: () => subscribers.delete(subscriber),
+      })
+      subscribers.add(subscriber)
+      return subscriber.iterator
+    },
+    cursor: async () => writeCursor({ epoch, ...(await newestPlace(db, clock)) }),
+    subscribers: () => subscribers.size,
+    close() {
+      stopListening()
+      clearInterval(poll)
+      clearInterval(beat)
+      for (const subscriber of subscribers) subscriber.end()
+    },
+  }
+}
+
+async function whereToStart(
+  db: Db,
+  now: FeedCursor,
+  asked: FeedCursor | null,
+): Promise<{ from: FeedCursor; gap: FeedGapReason | null }> {
+  if (asked === null) return { from: now, gap: null }
+  if (asked.epoch !== now.epoch) return { from: now, gap: 'FOREIGN_CURSOR' }
+  return { from: asked, gap: (await isDropped(db, asked)) ? 'RETENTION' : null }
+}
+
+/** Whether attempts after this place may have been dropped: its day has no partition any more. */
+async function isDropped(db: Db, { atMs }: FeedCursor): Promise<boolean> {
+  const day = new Date(atMs).toISOString().slice(0, 10).replaceAll('-', '')
+  const [row] = await db.sql<{ dropped: boolean }[]>`
+    select ${`attempts_${day}`} < min(c.relname) as dropped from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid where i.inhparent = 'postrider.attempts'::regclass`
+  return row?.dropped ?? false
+}
+
+/** The newest position there is. Positions become visible in order, so everything up to it is there. */
+async function newestPlace(db: Db, clock: Clock): Promise<{ position: number; atMs: number }> {
+  const atMs = clock.now().getTime()
+  const [row] = await db.sql<
+    { position: number }[]
+  >`select coalesce(max(position), 0)::float8 as position from postrider.attempts`
+  return { position: row?.position ?? 0, atMs }
+}
+
+function readAfter(db: Db, place: { position: number; atMs: number }, most: number): Promise<Attempt[]> {
+  return db.orm
+    .select()
+    .from(attempts)
+    .where(and(gt(attempts.position, place.position), notBefore(place)))
+    .orderBy(asc(attempts.position))
+    .limit(most)
+}
+
+function readPast(
+  db: Db,
+  reach: Reach,
+  filter: AttemptFilter,
+  place: FeedCursor,
+  upTo: number,
+  most: number,
+): Promise<Attempt[]> {
+  const { position } = attempts
+  return db.orm
+    .select()
+    .from(attempts)
+    .where(
+      and(
+        gt(position, place.position),
+        lte(position, upTo),
+        notBefore(place),
+        inReach(attempts.tenantId, reach),
+        attemptCondition(filter),
+      ),
+    )
+    .orderBy(asc(position))
+    .limit(most)
+}
+
+/** Keeps a query off the days before a place. */
+const notBefore = ({ atMs }: { atMs: number }) =>
+  gte(attempts.id, lowestIdAt(atMs - LONGEST_UNRECORDED_MS) as Id<'att'>)

@@ -1,0 +1,100 @@
+import { and, between, eq, inArray, or, type SQL, sql } from 'drizzle-orm'
+import { type DeliveryId, type EndpointId, type EventId, highestIdAt, lowestIdAt, timeOf } from '../../schema/ids.ts'
+import type { DeliveryState, DeliveryWait } from '../../schema/states.ts'
+import { deliveries } from '../../schema/tables/deliveries.ts'
+import type { Endpoint } from '../endpoints/find.ts'
+import { typeCondition } from '../endpoints/type-condition.ts'
+import { readEventTypes, readIds, readList, readTimeRange, type TimeRangeInput } from '../events/filter-fields.ts'
+import type { Orm } from '../postgres/client.ts'
+import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
+import { HIGHEST_ID, LOWEST_ID, listPerParent } from '../postgres/per-parent.ts'
+import { idsWithin } from '../postgres/time-range.ts'
+import type { Reach } from '../tenants/access.ts'
+import { inReach } from '../tenants/reach.ts'
+
+export type Delivery = typeof deliveries.$inferSelect
+
+type Optional<T> = T | null | undefined
+
+export type DeliveryFilterInput = TimeRangeInput & {
+  endpointIds?: Optional<readonly string[]>
+  eventIds?: Optional<readonly string[]>
+  eventTypes?: Optional<readonly string[]>
+  states?: Optional<readonly DeliveryState[]>
+}
+
+/** The deliveries among these ids that can be seen. */
+export async function findDeliveries(orm: Orm, reach: Reach, ids: readonly DeliveryId[]): Promise<Delivery[]> {
+  return orm
+    .select()
+    .from(deliveries)
+    .where(and(inReach(deliveries.tenantId, reach), inArray(deliveries.id, [...ids])))
+}
+
+/** Newest first. */
+export async function listDeliveries(
+  orm: Orm,
+  reach: Reach,
+  filter: Optional<DeliveryFilterInput>,
+  page: PageRequest,
+): Promise<Page<Delivery>> {
+  const rows = await orm
+    .select()
+    .from(deliveries)
+    .where(and(inReach(deliveries.tenantId, reach), deliveryCondition(filter), ...pageBounds(deliveries.id, page)))
+    .orderBy(pageOrder(deliveries.id, page))
+    .limit(pageLimit(page))
+  return toPage(rows, page)
+}
+
+/** For each of the events the same page of its own deliveries, newest first. */
+export async function listDeliveriesOfEvents(
+  orm: Orm,
+  reach: Reach,
+  eventIds: readonly EventId[],
+  page: PageRequest,
+): Promise<Page<Delivery>[]> {
+  const parents = eventIds.map((id) => ({ id, low: lowestIdAt(timeOf(id)), high: highestIdAt(timeOf(id)) }))
+  const where = inReach(deliveries.tenantId, reach)
+  return listPerParent(orm, { table: deliveries, parentId: deliveries.eventId, where }, parents, page)
+}
+
+/** For each of the endpoints the same page of its own deliveries, newest first. */
+export async function listDeliveriesOfEndpoints(
+  orm: Orm,
+  reach: Reach,
+  endpointIds: readonly EndpointId[],
+  page: PageRequest,
+): Promise<Page<Delivery>[]> {
+  // An event may be routed again, to an endpoint that is younger than it: no lower bound.
+  const parents = endpointIds.map((id) => ({ id, low: LOWEST_ID, high: HIGHEST_ID }))
+  const where = inReach(deliveries.tenantId, reach)
+  return listPerParent(orm, { table: deliveries, parentId: deliveries.endpointId, where }, parents, page)
+}
+
+/** Why a pending delivery does not go now: its endpoint's state comes first, for it alone can be changed by hand. */
+export function waitingFor(delivery: Delivery, endpoint: Pick<Endpoint, 'state'> | null): DeliveryWait | null {
+  if (delivery.state !== 'PENDING') return null
+  return endpoint !== null && endpoint.state !== 'ACTIVE' ? endpoint.state : delivery.waitingFor
+}
+
+function deliveryCondition(filter: Optional<DeliveryFilterInput>): SQL | undefined {
+  const endpointIds = readIds('ep', filter?.endpointIds, ['filter', 'endpointIds'])
+  const eventIds = readIds('evt', filter?.eventIds, ['filter', 'eventIds'])
+  const eventTypes = readEventTypes(filter?.eventTypes, ['filter', 'eventTypes'])
+  const states = readList(filter?.states, ['filter', 'states'])
+  return and(
+    endpointIds === null ? undefined : inArray(deliveries.endpointId, [...endpointIds]),
+    eventIds === null ? undefined : or(...eventIds.map(ofEvent)),
+    eventTypes === null ? undefined : typeCondition(deliveries.eventType, eventTypes),
+    states === null ? undefined : inArray(deliveries.state, [...states]),
+    ...idsWithin(deliveries.id, readTimeRange(filter, ['filter'])),
+  )
+}
+
+// A delivery's id begins with its event's time: all deliveries of an event lie within its millisecond.
+const ofEvent = (id: EventId) =>
+  and(
+    eq(deliveries.eventId, id),
+    between(deliveries.id, sql`${lowestIdAt(timeOf(id))}`, sql`${highestIdAt(timeOf(id))}`),
+  )

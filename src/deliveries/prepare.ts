@@ -1,0 +1,181 @@
+import {
+  type DeliveryId,
+  type EndpointId,
+  type EventId,
+  highestIdAt,
+  lowestIdAt,
+  publicId,
+  type TenantId,
+  timeOf,
+} from '../../schema/ids.ts'
+import type { AttemptTrigger, DeliveryState, EndpointState, HttpMethod } from '../../schema/states.ts'
+import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { secretContext } from '../endpoints/secrets.ts'
+import { type Sql, toDate } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import type { Claim } from '../queue/tickets.ts'
+import type { Sealer } from '../sealing/sealer.ts'
+import { boundsOf, type DeliverTicket } from './admit.ts'
+import { formatEnvelope } from './formats.ts'
+
+/** A claimed delivery with everything needed to send it. */
+export type Prepared = {
+  claim: Claim<DeliverTicket>
+  delivery: {
+    id: DeliveryId
+    tenantId: TenantId
+    eventId: EventId
+    endpointId: EndpointId
+    eventType: string
+    state: DeliveryState
+    trigger: AttemptTrigger
+    attemptsMade: number
+    scheduledAttemptsMade: number
+    nextAttemptAt: Date | null
+  }
+  endpoint: {
+    url: string
+    method: HttpMethod
+    timeoutSeconds: number
+    retryPolicy: StoredRetryPolicy | null
+    secrets: string[]
+  }
+  webhookId: string
+  contentType: string
+  body: Buffer
+}
+
+/**
+ * What becomes of claims before anything is sent. `idle` tickets are nobody's: their delivery has another one, or none.
+ * `held` deliveries belong to an endpoint that is not active. `broken` ones cannot be prepared: our fault, not the receiver's.
+ */
+export type PreparedBatch = {
+  ready: Prepared[]
+  held: Claim<DeliverTicket>[]
+  idle: Claim<DeliverTicket>[]
+  broken: { prepared: Prepared; error: unknown }[]
+}
+
+type DeliveryRow = {
+  id: DeliveryId
+  ticketId: string
+  tenantId: TenantId
+  eventId: EventId
+  endpointId: EndpointId
+  eventType: string
+  state: DeliveryState
+  requestedTrigger: AttemptTrigger | null
+  attemptsMade: number
+  scheduledAttemptsMade: number
+  nextAttemptAt: string | null
+  version: string | null
+  occurredAt: string | null
+  payload: string | null
+}
+
+type EndpointRow = {
+  id: EndpointId
+  tenantId: TenantId
+  url: string
+  method: HttpMethod
+  state: EndpointState
+  timeoutSeconds: number
+  retryPolicy: StoredRetryPolicy | null
+  secrets: Buffer[] | null
+}
+
+/** Reads what a batch of claims needs: two statements for the whole batch, in one round trip. */
+export async function prepare(
+  sql: Sql,
+  sealer: Sealer,
+  clock: Clock,
+  claims: readonly Claim<DeliverTicket>[],
+): Promise<PreparedBatch> {
+  const [deliveries, endpoints] = await Promise.all([
+    readDeliveries(sql, claims),
+    readEndpoints(sql, claims, clock.now()),
+  ])
+  const batch: PreparedBatch = { ready: [], held: [], idle: [], broken: [] }
+  for (const claim of claims) {
+    const row = deliveries.get(claim.data.delivery)
+    const endpoint = endpoints.get(claim.data.endpoint)
+    // The row is the truth: it names its ticket. Settled, cancelled or re-admitted meanwhile, it names another or none.
+    if (row?.ticketId !== claim.id || !endpoint) batch.idle.push(claim)
+    else if (endpoint.state !== 'ACTIVE') batch.held.push(claim)
+    else assemble(batch, claim, row, endpoint, sealer)
+  }
+  return batch
+}
+
+function assemble(
+  batch: PreparedBatch,
+  claim: Claim<DeliverTicket>,
+  row: DeliveryRow,
+  endpoint: EndpointRow,
+  sealer: Sealer,
+): void {
+  const { url, method, timeoutSeconds, retryPolicy } = endpoint
+  const { id, tenantId, eventId, endpointId, eventType, state, attemptsMade, scheduledAttemptsMade } = row
+  const trigger = row.requestedTrigger ?? 'SCHEDULE'
+  const delivery = { id, tenantId, eventId, endpointId, eventType, state, trigger, attemptsMade, scheduledAttemptsMade }
+  const webhookId = publicId('evt', eventId)
+  const prepared: Prepared = {
+    claim,
+    delivery: { ...delivery, nextAttemptAt: toDate(row.nextAttemptAt) },
+    endpoint: { url, method, timeoutSeconds, retryPolicy, secrets: [] },
+    webhookId,
+    contentType: 'application/json',
+    body: Buffer.alloc(0),
+  }
+  try {
+    if (row.payload === null || row.occurredAt === null) throw new Error('The event is no longer kept')
+    const context = secretContext(tenantId, endpointId)
+    prepared.endpoint.secrets = (endpoint.secrets ?? []).map((sealed) => sealer.open(sealed, context))
+    const createdAt = toDate(row.occurredAt)
+    Object.assign(
+      prepared,
+      formatEnvelope({ id: webhookId, type: eventType, version: row.version, createdAt, payload: row.payload }),
+    )
+    batch.ready.push(prepared)
+  } catch (error) {
+    batch.broken.push({ prepared, error })
+  }
+}
+
+async function readDeliveries(
+  sql: Sql,
+  claims: readonly Claim<DeliverTicket>[],
+): Promise<Map<DeliveryId, DeliveryRow>> {
+  const ids = claims.map((claim) => claim.data.delivery)
+  const { lowest, highest } = boundsOf(ids)
+  const rows = await sql<DeliveryRow[]>`
+    select delivery.id, ticket_id as "ticketId", delivery.tenant_id as "tenantId", event_id as "eventId",
+      endpoint_id as "endpointId", event_type as "eventType", state, requested_trigger as "requestedTrigger",
+      attempts_made as "attemptsMade", scheduled_attempts_made as "scheduledAttemptsMade", next_attempt_at as "nextAttemptAt",
+      event.version, event.occurred_at as "occurredAt", payload.payload
+    from postrider.deliveries delivery
+    left join postrider.events event on event.id = delivery.event_id
+      and event.id between ${lowestIdAt(timeOf(lowest))} and ${highestIdAt(timeOf(highest))}
+    left join postrider.event_payloads payload on payload.id = delivery.event_id
+      and payload.id between ${lowestIdAt(timeOf(lowest))} and ${highestIdAt(timeOf(highest))}
+    where delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest} and ticket_id is not null`
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
+async function readEndpoints(
+  sql: Sql,
+  claims: readonly Claim<DeliverTicket>[],
+  now: Date,
+): Promise<Map<EndpointId, EndpointRow>> {
+  const ids = [...new Set(claims.map((claim) => claim.data.endpoint))]
+  const rows = await sql<EndpointRow[]>`
+    select endpoint.id, tenant_id as "tenantId", url, method, state, timeout_seconds as "timeoutSeconds",
+      retry_policy as "retryPolicy", signing.secrets
+    from postrider.endpoints endpoint
+    cross join lateral (
+      select array_agg(sealed order by created_at desc, id desc) as secrets from postrider.secrets
+      where endpoint_id = endpoint.id and (signs_until is null or signs_until > ${now.toISOString()})
+    ) signing
+    where endpoint.id = any(${ids as never}::uuid[]) and deleted_at is null`
+  return new Map(rows.map((row) => [row.id, row]))
+}

@@ -1,0 +1,202 @@
+import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
+import type { Log } from '../log.ts'
+import { type Db, type Tx, toDate } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import type { Tickets } from '../queue/tickets.ts'
+import type { Wake } from '../queue/wake.ts'
+import { admit } from './admission.ts'
+import { boundsOf, deliverTicket, lockAllowances, setBacklog, topUp } from './admit.ts'
+import type { RetryTicket } from './settle.ts'
+
+export type PromoterContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock; log: Log }
+
+export type Promoter = {
+  /** Something changed that it should look at: an endpoint was resumed, a backlog began. */
+  nudge(): void
+  /** A retry falls due then: look again at that moment. */
+  expect(at: Date): void
+  stop(): Promise<void>
+}
+
+const POLL_MS = 1000
+// A timer may fire a moment early by the database's clock; then the retry would wait for the next poll.
+const MARGIN_MS = 5
+const MOST_PER_ROUND = 256
+const MOST_ENDPOINTS_PER_ROUND = 200
+
+/**
+ * Turns what has fallen due into tickets, through the one gate of admission: retries whose time has come, and what waits
+ * at endpoints in backlog. It reads the rows as well as the tickets, so a lost ticket or wake-up costs a moment, no more.
+ */
+export function createPromoter(context: PromoterContext): Promoter {
+  const { log, wake, clock } = context
+  let stopping = false
+  let nudged = false
+  let dueAt = Number.POSITIVE_INFINITY
+  let wakeUp = () => {}
+
+  const pause = () =>
+    new Promise<void>((resolve) => {
+      const untilDue = dueAt - clock.now().getTime() + MARGIN_MS
+      const timer = setTimeout(resolve, Math.max(0, Math.min(POLL_MS, untilDue)))
+      wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+
+  const run = async () => {
+    while (!stopping) {
+      nudged = false
+      if (dueAt <= clock.now().getTime()) dueAt = Number.POSITIVE_INFINITY
+      try {
+        const { admitted, nextDueAt } = await promote(context)
+        if (admitted > 0) wake.signal('deliver')
+        if (nextDueAt) dueAt = Math.min(dueAt, nextDueAt.getTime())
+      } catch (err) {
+        log.error({ err }, 'Due deliveries could not be admitted; trying again')
+      }
+      if (!nudged && !stopping) await pause()
+    }
+  }
+  const running = run()
+
+  return {
+    nudge() {
+      nudged = true
+      wakeUp()
+    },
+    expect(at) {
+      if (at.getTime() >= dueAt) return
+      dueAt = at.getTime()
+      // The pause under way may be longer: begin it anew.
+      wakeUp()
+    },
+    async stop() {
+      stopping = true
+      wakeUp()
+      await running
+    },
+  }
+}
+
+/** One pass over everything that is due: how many deliveries got tickets, and when the next retry falls due. */
+export async function promote(context: PromoterContext): Promise<{ admitted: number; nextDueAt: Date | null }> {
+  const byTicket = await promoteRetryTickets(context)
+  const byRow = await promoteDueRows(context)
+  const fromBacklog = await promoteBacklog(context)
+  return { admitted: byTicket + byRow.admitted + fromBacklog, nextDueAt: byRow.nextDueAt }
+}
+
+async function promoteRetryTickets({ db, tickets, clock }: PromoterContext): Promise<number> {
+  let admitted = 0
+  for (;;) {
+    const { claims, more } = await tickets.claim<RetryTicket>('retry', MOST_PER_ROUND)
+    if (claims.length === 0) return admitted
+    admitted += await db.transaction(async (tx) => {
+      await tickets.finish(tx, 'retry', claims)
+      const ids = claims.map(({ data }) => data.delivery).sort()
+      const { lowest, highest } = boundsOf(ids)
+      const rows = await tx<DueRow[]>`
+        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+        where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and waiting_for = 'RETRY'
+        order by id for update`
+      return admitDue(tx, tickets, rows, clock.now())
+    })
+    if (!more) return admitted
+  }
+}
+
+/** Retries that left no ticket, or lost it. */
+async function promoteDueRows({
+  db,
+  tickets,
+  clock,
+}: PromoterContext): Promise<{ admitted: number; nextDueAt: Date | null }> {
+  let admitted = 0
+  for (;;) {
+    const now = clock.now()
+    const [first] = await db.sql<{ dueAt: string | null }[]>`
+      select min(next_attempt_at) as "dueAt" from postrider.deliveries where waiting_for = 'RETRY'`
+    const nextDueAt = toDate(first?.dueAt ?? null)
+    if (nextDueAt === null || nextDueAt > now) return { admitted, nextDueAt }
+    const found = await db.transaction(async (tx) => {
+      const rows = await tx<DueRow[]>`
+        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+        where waiting_for = 'RETRY' and next_attempt_at <= ${now.toISOString()}
+        order by next_attempt_at limit ${MOST_PER_ROUND} for update skip locked`
+      admitted += await admitDue(tx, tickets, rows, now)
+      return rows.length
+    })
+    // The rest is locked by somebody who is about to admit it.
+    if (found === 0) return { admitted, nextDueAt: null }
+  }
+}
+
+type DueRow = { id: DeliveryId; endpoint: EndpointId; firstAttempt: boolean }
+
+/** Admits due deliveries as far as their endpoints' allowances go; the others wait in line. Their rows are locked already. */
+export async function admitDue(tx: Tx, tickets: Tickets, rows: readonly DueRow[], now: Date): Promise<number> {
+  if (rows.length === 0) return 0
+  const byEndpoint = Map.groupBy(rows, (row) => row.endpoint)
+  const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
+  const admitted: (DueRow & { ticket: string; depth: number })[] = []
+  const parked: DueRow[] = []
+  const intoBacklog: EndpointId[] = []
+  for (const [endpoint, due] of byEndpoint) {
+    const allowance = allowances.get(endpoint)
+    const admission = allowance ? admit(allowance, due.length) : { admitted: 0, backlog: true }
+    const depth = allowance?.ticketed ?? 0
+    admitted.push(
+      ...due.slice(0, admission.admitted).map((row, i) => ({ ...row, ticket: crypto.randomUUID(), depth: depth + i })),
+    )
+    parked.push(...due.slice(admission.admitted))
+    if (admission.backlog) intoBacklog.push(endpoint)
+  }
+  const { lowest, highest } = boundsOf(rows.map(({ id }) => id))
+  const all = [...admitted, ...parked.map((row) => ({ ...row, ticket: null }))]
+  await Promise.all([
+    tx`update postrider.deliveries delivery
+      set ticket_id = due.ticket, waiting_for = case when due.ticket is null then 'ALLOWANCE' end
+      from unnest(${all.map(({ id }) => id) as never}::uuid[], ${all.map(({ ticket }) => ticket) as never}::uuid[]) as due (id, ticket)
+      where delivery.id = due.id and delivery.id between ${lowest} and ${highest}`,
+    setBacklog(tx, intoBacklog, true),
+    tickets.enqueue(
+      tx,
+      'deliver',
+      admitted.map(({ id, ...rest }) => deliverTicket({ delivery: id, ...rest })),
+    ),
+  ])
+  return admitted.length
+}
+
+/** Tops up endpoints in backlog that settling does not, because nothing of theirs is in flight, and ends backlogs. */
+async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<number> {
+  let admitted = 0
+  let after = '00000000-0000-0000-0000-000000000000'
+  for (;;) {
+    const rows = await db.sql<{ id: EndpointId }[]>`
+      select id from postrider.endpoints
+      where backlog and state = 'ACTIVE' and deleted_at is null and id > ${after} order by id limit ${MOST_ENDPOINTS_PER_ROUND}`
+    if (rows.length === 0) return admitted
+    const ids = rows.map(({ id }) => id)
+    admitted += await db.transaction(async (tx) => {
+      const allowances = await lockAllowances(tx, ids, clock.now())
+      const most = [...allowances].map(([endpoint, { maxInFlight }]) => ({ endpoint, most: maxInFlight }))
+      const count = await topUp(tx, tickets, most, clock.now())
+      await endBacklogs(tx, ids)
+      return count
+    })
+    after = ids.at(-1) as string
+    if (rows.length < MOST_ENDPOINTS_PER_ROUND) return admitted
+  }
+}
+
+/** Ends the backlog where nothing waits any more. Under the lock of the endpoints nobody can begin to wait meanwhile. */
+async function endBacklogs(tx: Tx, endpoints: readonly EndpointId[]): Promise<void> {
+  await tx`
+    update postrider.endpoints endpoint set backlog = false
+    where id = any(${endpoints as never}::uuid[]) and backlog and not exists (
+      select from postrider.deliveries where endpoint_id = endpoint.id and waiting_for = 'ALLOWANCE'
+    )`
+}

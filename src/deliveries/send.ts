@@ -1,0 +1,114 @@
+import { newId } from '../../schema/ids.ts'
+import type { NewAttempt } from '../attempts/record.ts'
+import type { Egress, EgressResult } from '../egress/request.ts'
+import type { Clock } from '../postgres/clock.ts'
+import { VERSION } from '../version.ts'
+import { type Outcome, outcomeOf } from './outcome.ts'
+import type { Prepared } from './prepare.ts'
+import { DEFAULT_RETRY_POLICY } from './retry-policy.ts'
+import { type Settlement, settlementOf } from './settlement.ts'
+import { signStandard } from './sign.ts'
+
+/** A request that was made, what came of it, and what that means for its delivery. */
+export type Sent = { prepared: Prepared; attempt: NewAttempt; settlement: Settlement }
+
+export type SendContext = { egress: Egress; clock: Clock }
+
+/** Makes one attempt. What the receiver or the network does is an outcome; a rejection is our own fault. */
+export async function send({ egress, clock }: SendContext, prepared: Prepared): Promise<Sent> {
+  const { endpoint, body } = prepared
+  const startedAt = clock.now()
+  const headers = headersOf(prepared)
+  const { url, method, timeoutSeconds } = endpoint
+  const result = await egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 })
+  return conclude(prepared, startedAt, headers, result, clock.now())
+}
+
+/** The attempt of a delivery that our own fault kept from being sent. It follows the schedule like any other failure. */
+export function failInternally({ clock }: Pick<SendContext, 'clock'>, prepared: Prepared): Sent {
+  const failure = {
+    errorClass: 'INTERNAL' as const,
+    message: 'Postrider could not prepare or send this request; its log says why.',
+  }
+  const now = clock.now()
+  return conclude(prepared, now, [], { ...NOTHING, failure }, now)
+}
+
+const NOTHING: EgressResult = {
+  status: null,
+  headers: [],
+  body: Buffer.alloc(0),
+  bodyBytes: null,
+  truncated: false,
+  remoteAddress: null,
+  reusedSocket: false,
+  timings: { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null, totalMs: 0 },
+  failure: null,
+}
+
+function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepared): [string, string][] {
+  // By the wall clock: it is what receivers compare with theirs.
+  const timestamp = Math.floor(Date.now() / 1000)
+  return [
+    ['content-type', contentType],
+    ['user-agent', `Postrider/${VERSION}`],
+    ['webhook-id', webhookId],
+    ['webhook-timestamp', String(timestamp)],
+    ['webhook-signature', signStandard({ id: webhookId, timestamp, body }, endpoint.secrets)],
+    ['webhook-event', delivery.eventType],
+    ['webhook-attempt', String(delivery.attemptsMade + 1)],
+  ]
+}
+
+function conclude(
+  prepared: Prepared,
+  startedAt: Date,
+  headers: [string, string][],
+  result: EgressResult,
+  now: Date,
+): Sent {
+  const { delivery, endpoint } = prepared
+  const outcome = outcomeOf(result, now)
+  const policy = endpoint.retryPolicy ?? DEFAULT_RETRY_POLICY
+  const settlement = settlementOf(delivery, outcome, policy, now, Math.random)
+  return { prepared, attempt: attemptOf(prepared, startedAt, headers, result, outcome), settlement }
+}
+
+function attemptOf(
+  { delivery, endpoint, body }: Prepared,
+  startedAt: Date,
+  requestHeaders: [string, string][],
+  result: EgressResult,
+  outcome: Outcome,
+): NewAttempt {
+  const { dnsMs, connectMs, tlsMs, firstByteMs, totalMs } = result.timings
+  return {
+    id: newId(startedAt),
+    tenantId: delivery.tenantId,
+    deliveryId: delivery.id,
+    eventId: delivery.eventId,
+    endpointId: delivery.endpointId,
+    eventType: delivery.eventType,
+    number: delivery.attemptsMade + 1,
+    trigger: delivery.trigger,
+    durationMs: Math.round(totalMs),
+    succeeded: outcome.succeeded,
+    errorClass: outcome.errorClass,
+    errorMessage: outcome.errorMessage,
+    method: endpoint.method,
+    url: endpoint.url,
+    requestHeaders: JSON.stringify(requestHeaders),
+    requestBytes: body.length,
+    status: result.status,
+    responseHeaders: result.status === null ? null : JSON.stringify(result.headers),
+    responseBytes: result.bodyBytes,
+    responseBody: result.body.length > 0 ? result.body : null,
+    responseTruncated: result.truncated,
+    remoteAddress: result.remoteAddress,
+    reusedSocket: result.reusedSocket,
+    dnsMs,
+    connectMs,
+    tlsMs,
+    firstByteMs,
+  }
+}

@@ -1,0 +1,109 @@
+import type { Log } from '../log.ts'
+import { isUnavailable } from '../postgres/unavailable.ts'
+import type { Wake } from '../queue/wake.ts'
+import type { Sent } from './send.ts'
+import { type SettleContext, settle } from './settle.ts'
+
+export type SettleBuffer = {
+  /** Takes a result; it is settled with others, soon. */
+  add(result: Sent): void
+  /** Results not settled yet. The dispatcher stops claiming when they pile up. */
+  size(): number
+  /** Settles what is left and waits until it is done or `deadline` has come. */
+  drain(deadline: Date): Promise<void>
+}
+
+export type SettleBufferContext = SettleContext & {
+  log: Log
+  wake: Wake
+  onRetryScheduled(at: Date): void
+  onSettled(): void
+}
+
+// A lone result waits this long for company; a full batch does not wait. Two flushes overlap: one works while the other
+// waits for the disk.
+const LINGER_MS = 10
+const BATCH = 100
+const FLUSHES_AT_ONCE = 2
+const LONGEST_PAUSE_MS = 5000
+
+export function createSettleBuffer(context: SettleBufferContext): SettleBuffer {
+  const waiting: Sent[] = []
+  let underWay = 0
+  let inFlush = 0
+  let timer: NodeJS.Timeout | null = null
+  let idle: (() => void) | null = null
+
+  const flush = () => {
+    if (timer) clearTimeout(timer)
+    timer = null
+    while (waiting.length > 0 && underWay < FLUSHES_AT_ONCE) {
+      const batch = waiting.splice(0, BATCH)
+      underWay++
+      inFlush += batch.length
+      void settleForSure(context, batch).finally(() => {
+        underWay--
+        inFlush -= batch.length
+        context.onSettled()
+        if (waiting.length >= BATCH) flush()
+        else linger()
+        if (inFlush === 0 && waiting.length === 0) idle?.()
+      })
+    }
+  }
+  const linger = () => {
+    if (waiting.length > 0 && timer === null) timer = setTimeout(flush, LINGER_MS)
+  }
+
+  return {
+    add(result) {
+      waiting.push(result)
+      if (waiting.length >= BATCH) flush()
+      else linger()
+    },
+    size: () => waiting.length + inFlush,
+    async drain(deadline) {
+      flush()
+      if (inFlush === 0 && waiting.length === 0) return
+      let timeout: NodeJS.Timeout | undefined
+      await new Promise<void>((resolve) => {
+        idle = resolve
+        timeout = setTimeout(resolve, Math.max(0, deadline.getTime() - Date.now()))
+      })
+      clearTimeout(timeout)
+    },
+  }
+}
+
+/** Settles a batch, however long the database is away: the results exist nowhere else. A batch that cannot is split. */
+async function settleForSure(context: SettleBufferContext, batch: Sent[]): Promise<void> {
+  for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    try {
+      const { admitted, nextRetryAt } = await settle(context, batch)
+      context.wake.signal('attempts')
+      if (admitted > 0) context.wake.signal('deliver')
+      if (nextRetryAt) context.onRetryScheduled(nextRetryAt)
+      return
+    } catch (error) {
+      if (!isTransient(error)) return splitOrGiveUp(context, batch, error)
+      context.log.warn({ err: error, results: batch.length }, 'Results could not be settled; trying again')
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    }
+  }
+}
+
+async function splitOrGiveUp(context: SettleBufferContext, batch: Sent[], error: unknown): Promise<void> {
+  if (batch.length > 1) {
+    const half = Math.ceil(batch.length / 2)
+    await settleForSure(context, batch.slice(0, half))
+    return settleForSure(context, batch.slice(half))
+  }
+  // Its claim lapses, and the delivery is tried again: the receiver may see it twice, and it is not lost.
+  context.log.error({ err: error, delivery: batch[0]?.prepared.delivery.id }, 'A result cannot be settled')
+}
+
+/** Sessions that ended, deadlocks (40P01), serialisation failures (40001), statement and lock timeouts (57014, 55P03). */
+function isTransient(error: unknown): boolean {
+  const code = String((error as { code?: unknown }).code ?? '')
+  return isUnavailable(error) || /^(40001|40P01|57014|55P03|25P03)$/.test(code)
+}

@@ -1,0 +1,55 @@
+import { and, inArray, isNull } from 'drizzle-orm'
+import type { EndpointId } from '../../schema/ids.ts'
+import { ENDPOINT_STATES, type EndpointState } from '../../schema/states.ts'
+import { endpoints } from '../../schema/tables/endpoints.ts'
+import { Mistake } from '../mistake.ts'
+import type { Orm } from '../postgres/client.ts'
+import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
+import type { Reach } from '../tenants/access.ts'
+import { inReach } from '../tenants/reach.ts'
+
+export type Endpoint = typeof endpoints.$inferSelect
+
+export type EndpointFilterInput = { states?: readonly EndpointState[] | null | undefined }
+
+/** The endpoints among these ids that can be seen; deleted ones cannot. */
+export async function findEndpoints(orm: Orm, reach: Reach, ids: readonly EndpointId[]): Promise<Endpoint[]> {
+  return orm
+    .select()
+    .from(endpoints)
+    .where(and(inReach(endpoints.tenantId, reach), inArray(endpoints.id, [...ids]), isNull(endpoints.deletedAt)))
+}
+
+export async function findEndpoint(orm: Orm, reach: Reach, id: EndpointId): Promise<Endpoint | null> {
+  return (await findEndpoints(orm, reach, [id]))[0] ?? null
+}
+
+export async function listEndpoints(
+  orm: Orm,
+  reach: Reach,
+  filter: EndpointFilterInput | null | undefined,
+  page: PageRequest,
+): Promise<Page<Endpoint>> {
+  const states = filter?.states ?? null
+  if (states?.length === 0) {
+    throw new Mistake(
+      'INVALID_INPUT',
+      ['filter', 'states'],
+      `Name a state (${ENDPOINT_STATES.join(', ')}) or leave it out.`,
+    )
+  }
+  const rows = await orm
+    .select()
+    .from(endpoints)
+    .where(
+      and(
+        inReach(endpoints.tenantId, reach),
+        isNull(endpoints.deletedAt),
+        states === null ? undefined : inArray(endpoints.state, [...states]),
+        ...pageBounds(endpoints.id, page),
+      ),
+    )
+    .orderBy(pageOrder(endpoints.id, page))
+    .limit(pageLimit(page))
+  return toPage(rows, page)
+}

@@ -1,0 +1,94 @@
+import type { HttpMethod } from '../../schema/states.ts'
+import type { endpoints, StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { checkUrl } from '../egress/url-rules.ts'
+import { Mistake } from '../mistake.ts'
+import { checkPatterns } from './matching.ts'
+
+type Optional<T> = T | null | undefined
+
+export type RetryPolicyInput = { delaysSeconds?: Optional<readonly number[]> }
+
+/** What a caller may set. In an update, absent is unchanged and null back to the default. */
+export type EndpointSettings = {
+  url?: Optional<string>
+  description?: Optional<string>
+  eventTypes?: Optional<readonly string[]>
+  method?: Optional<HttpMethod>
+  retry?: Optional<RetryPolicyInput>
+  timeoutSeconds?: Optional<number>
+  maxInFlight?: Optional<number>
+}
+
+export type EndpointColumns = Pick<
+  typeof endpoints.$inferInsert,
+  'url' | 'description' | 'eventTypes' | 'method' | 'retryPolicy' | 'timeoutSeconds' | 'maxInFlight'
+>
+
+const LONGEST_DESCRIPTION = 1024
+const MOST_DELAYS = 20
+const LONGEST_DELAY_SECONDS = 604_800
+
+/** The columns that an input speaks of, checked; what it does not mention is left out. */
+export function readSettings(input: EndpointSettings, path: readonly string[]): Partial<EndpointColumns> {
+  return {
+    ...(input.url === undefined ? {} : { url: readUrl(input.url, [...path, 'url']) }),
+    ...(input.description === undefined
+      ? {}
+      : { description: readDescription(input.description, [...path, 'description']) }),
+    ...(input.eventTypes === undefined
+      ? {}
+      : { eventTypes: input.eventTypes && checkPatterns(input.eventTypes, [...path, 'eventTypes']) }),
+    ...(input.method === undefined ? {} : { method: input.method ?? 'POST' }),
+    ...(input.retry === undefined ? {} : { retryPolicy: input.retry && readRetry(input.retry, [...path, 'retry']) }),
+    ...(input.timeoutSeconds === undefined
+      ? {}
+      : { timeoutSeconds: readWhole(input.timeoutSeconds ?? 15, 1, 30, [...path, 'timeoutSeconds']) }),
+    ...(input.maxInFlight === undefined
+      ? {}
+      : { maxInFlight: readWhole(input.maxInFlight ?? 20, 1, 1000, [...path, 'maxInFlight']) }),
+  }
+}
+
+/** A whole set of columns for a new endpoint: what the input does not mention has its default. */
+export function readNewSettings(input: EndpointSettings & { url: string }, path: readonly string[]): EndpointColumns {
+  return {
+    url: input.url,
+    ...readSettings({ timeoutSeconds: null, maxInFlight: null, ...withoutAbsent(input) }, path),
+  } as EndpointColumns
+}
+
+/** GraphQL inputs have no prototype, and `undefined` would override a default. */
+function withoutAbsent<T extends object>(input: T): T {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as T
+}
+
+function readUrl(url: string | null, path: string[]): string {
+  if (url === null)
+    throw new Mistake('INVALID_INPUT', path, 'An endpoint always has a URL: there is no default to go back to.')
+  return checkUrl(url, path)
+}
+
+function readDescription(text: string | null, path: string[]): string | null {
+  if (text === null) return null
+  // Postgres text cannot hold U+0000, and a lone surrogate would silently become U+FFFD.
+  if (text.length <= LONGEST_DESCRIPTION && !text.includes('\0') && text.isWellFormed()) return text
+  const message = `A description has at most ${LONGEST_DESCRIPTION} characters of valid Unicode without U+0000.`
+  throw new Mistake('INVALID_INPUT', path, message)
+}
+
+function readRetry({ delaysSeconds }: RetryPolicyInput, path: string[]): StoredRetryPolicy {
+  if (!delaysSeconds) throw new Mistake('INVALID_INPUT', path, 'Give delaysSeconds, or null for the default schedule.')
+  if (delaysSeconds.length > MOST_DELAYS) {
+    const message = `At most ${MOST_DELAYS} delays are allowed; these are ${delaysSeconds.length}.`
+    throw new Mistake('INVALID_INPUT', [...path, 'delaysSeconds'], message)
+  }
+  delaysSeconds.forEach((delay, index) => {
+    readWhole(delay, 1, LONGEST_DELAY_SECONDS, [...path, 'delaysSeconds', String(index)])
+  })
+  return { delaysSeconds: [...delaysSeconds] }
+}
+
+function readWhole(value: number, lowest: number, highest: number, path: string[]): number {
+  if (Number.isInteger(value) && value >= lowest && value <= highest) return value
+  throw new Mistake('INVALID_INPUT', path, `Must be a whole number from ${lowest} to ${highest}; it is ${value}.`)
+}

@@ -1,0 +1,41 @@
+import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
+import { Mistake } from '../mistake.ts'
+
+/**
+ * Patterns of event types: a name (`invoice.paid`), everything below a name (`invoice.*`: any depth, but not `invoice`
+ * itself), or `*`.
+ */
+export const MOST_PATTERNS = 100
+
+/**
+ * Whether an endpoint wants events of a type. Null: it wants every type. Events about Postrider itself (`endpoint.*`,
+ * `delivery.*`) go only where a pattern names them: neither `*` nor null does, or a consumer who wants everything
+ * would be told of every failure to tell him something.
+ */
+export function wants(patterns: readonly string[] | null, eventType: string): boolean {
+  if (!isReservedEventType(eventType)) {
+    return patterns === null || patterns.some((pattern) => matchesPattern(pattern, eventType))
+  }
+  return patterns?.some((pattern) => pattern !== '*' && matchesPattern(pattern, eventType)) ?? false
+}
+
+export function matchesPattern(pattern: string, eventType: string): boolean {
+  if (pattern === '*') return true
+  // With its dot: `invoice.*` is not about `invoices.paid`.
+  return pattern.endsWith('.*') ? eventType.startsWith(pattern.slice(0, -1)) : eventType === pattern
+}
+
+/** The patterns without repetitions; throws a `Mistake` that names the first one that is none. */
+export function checkPatterns(patterns: readonly string[], path: readonly string[]): string[] {
+  if (patterns.length === 0 || patterns.length > MOST_PATTERNS) {
+    const message = `Give 1 to ${MOST_PATTERNS} event types, or leave the list out; this one has ${patterns.length}.`
+    throw new Mistake('INVALID_INPUT', [...path], message)
+  }
+  patterns.forEach((pattern, index) => {
+    const fault = pattern === '*' ? null : validateEventTypeName(pattern.replace(/\.\*$/, ''))
+    if (fault === null) return
+    const message = `${fault} Wildcards: "invoice.*" is every type below "invoice", "*" every type.`
+    throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
+  })
+  return [...new Set(patterns)]
+}

@@ -1,0 +1,129 @@
+import { and, eq, isNotNull, isNull, or, sql } from 'drizzle-orm'
+import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
+import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
+import { deliveries } from '../../schema/tables/deliveries.ts'
+import { endpoints } from '../../schema/tables/endpoints.ts'
+import { Mistake } from '../mistake.ts'
+import type { Db, Orm } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import type { Wake } from '../queue/wake.ts'
+import type { Sealer } from '../sealing/sealer.ts'
+import type { Reach } from '../tenants/access.ts'
+import { inReach } from '../tenants/reach.ts'
+import type { Endpoint } from './find.ts'
+import { type EndpointSettings, readNewSettings, readSettings } from './input.ts'
+import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
+
+export type SaveContext = {
+  db: Pick<Db, 'orm'>
+  sealer: Pick<Sealer, 'seal'>
+  wake: Pick<Wake, 'signal'>
+  clock: Clock
+}
+
+export type NewEndpoint = EndpointSettings & { url: string; secret?: string | null | undefined }
+
+/** Makes an endpoint and its signing secret, which is returned in the clear this once. */
+export async function createEndpoint(
+  { db, sealer, clock }: SaveContext,
+  tenantId: TenantId,
+  input: NewEndpoint,
+): Promise<{ endpoint: Endpoint; secret: string }> {
+  const { secret: given, ...settings } = input
+  const columns = readNewSettings(settings, ['input'])
+  const secret = chooseSecret(given, ['input', 'secret'])
+  const now = clock.now()
+  const endpoint = await db.orm.transaction(async (tx) => {
+    const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
+    const [created] = await tx.insert(endpoints).values(row).returning()
+    await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
+    return created as Endpoint
+  })
+  return { endpoint, secret }
+}
+
+/** Changes what the input mentions: absent is unchanged, null back to the default. */
+export async function updateEndpoint(
+  context: SaveContext,
+  reach: Reach,
+  id: EndpointId,
+  input: EndpointSettings,
+): Promise<Endpoint> {
+  return change(context, reach, id, readSettings(input, ['input']))
+}
+
+/** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */
+export async function pauseEndpoint(context: SaveContext, reach: Reach, id: EndpointId): Promise<Endpoint> {
+  return change(context, reach, id, {
+    state: sql`case ${endpoints.state} when 'ACTIVE' then 'PAUSED' else ${endpoints.state} end`,
+  })
+}
+
+/** What waits goes out again: the backlog flag makes the promoter look at it. */
+export async function resumeEndpoint(context: SaveContext, reach: Reach, id: EndpointId): Promise<Endpoint> {
+  return change(context, reach, id, { state: sql`'ACTIVE'`, backlog: true })
+}
+
+/** The endpoint is gone for everybody, its secrets are erased, what was pending for it is cancelled; history stays. */
+export async function deleteEndpoint(
+  { db, wake, clock }: SaveContext,
+  reach: Reach,
+  id: EndpointId,
+): Promise<Endpoint> {
+  const now = clock.now()
+  const deleted = await db.orm.transaction(async (tx) => {
+    const [gone] = await tx
+      .update(endpoints)
+      .set({ deletedAt: now, updatedAt: now, backlog: false })
+      .where(living(reach, id))
+      .returning()
+    if (!gone) throw notFound()
+    await eraseSecrets(tx, id)
+    await cancelDeliveries(tx, id, now)
+    return gone
+  })
+  wake.signal('promote')
+  return deleted
+}
+
+/** Also what was asked for by hand of deliveries that are settled: nothing goes to this endpoint any more. */
+async function cancelDeliveries(orm: Pick<Orm, 'update'>, endpointId: EndpointId, now: Date): Promise<void> {
+  await orm
+    .update(deliveries)
+    .set({
+      state: sql`case ${deliveries.state} when 'PENDING' then 'CANCELLED' else ${deliveries.state} end`,
+      settledAt: sql`coalesce(${deliveries.settledAt}, ${now.toISOString()}::timestamptz)`,
+      ticketId: null,
+      waitingFor: null,
+      nextAttemptAt: null,
+      requestedTrigger: null,
+      requestedAt: null,
+    })
+    .where(
+      and(
+        eq(deliveries.endpointId, endpointId),
+        or(eq(deliveries.state, 'PENDING'), isNotNull(deliveries.requestedTrigger)),
+      ),
+    )
+}
+
+async function change(
+  { db, wake, clock }: SaveContext,
+  reach: Reach,
+  id: EndpointId,
+  changes: PgUpdateSetSource<typeof endpoints>,
+): Promise<Endpoint> {
+  const [changed] = await db.orm
+    .update(endpoints)
+    .set({ ...changes, updatedAt: clock.now() })
+    .where(living(reach, id))
+    .returning()
+  if (!changed) throw notFound()
+  wake.signal('promote')
+  return changed
+}
+
+const living = (reach: Reach, id: EndpointId) =>
+  and(inReach(endpoints.tenantId, reach), eq(endpoints.id, id), isNull(endpoints.deletedAt))
+
+const notFound = () => new Mistake('NOT_FOUND', ['id'], 'There is no such endpoint.')

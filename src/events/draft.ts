@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto'
+import { type EventId, newId, type TenantId } from '../../schema/ids.ts'
+import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
+import { Mistake } from '../mistake.ts'
+import { payloadText } from './payload.ts'
+
+export type PublishInput = {
+  tenantId: TenantId
+  type: string
+  /** Exactly one of `payload`, a parsed JSON value, and `payloadJson`, JSON text kept byte for byte. */
+  payload?: unknown
+  payloadJson?: string | null
+  version?: string | null
+  channels?: readonly string[] | null
+  orderingKey?: string | null
+  idempotencyKey?: string | null
+  occurredAt?: Date | null
+}
+
+/** An event that may be written: everything about it was checked. */
+export type Draft = {
+  id: EventId
+  tenantId: TenantId
+  type: string
+  version: string | null
+  channels: readonly string[]
+  orderingKey: string | null
+  occurredAt: Date
+  payload: string
+  idempotency: { key: string; bodyHash: Buffer } | null
+}
+
+/** Checks what a producer sent; throws a `Mistake` whose path starts at `path`. */
+export function draftEvent(input: PublishInput, path: readonly string[], now: Date, mostPayloadBytes: number): Draft {
+  const nameFault = validateEventTypeName(input.type)
+  if (nameFault) throw new Mistake('INVALID_INPUT', [...path, 'type'], nameFault)
+  if (isReservedEventType(input.type)) {
+    const message = `"${input.type}" is reserved: Postrider itself publishes endpoint.* and delivery.*.`
+    throw new Mistake('RESERVED_EVENT_TYPE', [...path, 'type'], message)
+  }
+  const version = shortText(input.version, 64, [...path, 'version'])
+  const orderingKey = shortText(input.orderingKey, 256, [...path, 'orderingKey'])
+  const key = shortText(input.idempotencyKey, 256, [...path, 'idempotencyKey'])
+  const channels = checkChannels(input.channels ?? [], [...path, 'channels'])
+  const payload = payloadText(input, path, mostPayloadBytes)
+  const body = JSON.stringify([input.type, version, channels, orderingKey, input.occurredAt ?? null, payload])
+  return {
+    id: newId(now),
+    tenantId: input.tenantId,
+    type: input.type,
+    version,
+    channels,
+    orderingKey,
+    occurredAt: input.occurredAt ?? now,
+    payload,
+    idempotency: key === null ? null : { key, bodyHash: createHash('sha256').update(body).digest() },
+  }
+}
+
+function shortText(value: string | null | undefined, most: number, path: readonly string[]): string | null {
+  if (value === null || value === undefined) return null
+  // Postgres text cannot hold U+0000, and a lone surrogate would silently become U+FFFD.
+  if (value.length === 0 || value.length > most || value.includes('\0') || !value.isWellFormed()) {
+    throw new Mistake('INVALID_INPUT', [...path], `Must be 1 to ${most} characters of valid Unicode without U+0000.`)
+  }
+  return value
+}
+
+const CHANNEL = /^[A-Za-z0-9_.:-]{1,128}$/
+
+function checkChannels(channels: readonly string[], path: readonly string[]): readonly string[] {
+  if (channels.length > 16) throw new Mistake('INVALID_INPUT', [...path], 'At most 16 channels are allowed.')
+  channels.forEach((channel, index) => {
+    if (CHANNEL.test(channel)) return
+    const message = 'A channel has 1 to 128 letters, digits, "_", ".", ":" or "-".'
+    throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
+  })
+  return channels
+}

@@ -1,0 +1,60 @@
+import { and, eq, inArray } from 'drizzle-orm'
+import type { EventId } from '../../schema/ids.ts'
+import { eventPayloads, events } from '../../schema/tables/events.ts'
+import { typeCondition } from '../endpoints/type-condition.ts'
+import type { Orm } from '../postgres/client.ts'
+import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
+import { idsWithin } from '../postgres/time-range.ts'
+import type { Reach } from '../tenants/access.ts'
+import { inReach } from '../tenants/reach.ts'
+import { readEventTypes, readTimeRange, type TimeRangeInput } from './filter-fields.ts'
+
+export type Event = typeof events.$inferSelect
+
+export type EventFilterInput = TimeRangeInput & { types?: readonly string[] | null | undefined }
+
+/** The events among these ids that can be seen. Without payloads: they stand apart. */
+export async function findEvents(orm: Orm, reach: Reach, ids: readonly EventId[]): Promise<Event[]> {
+  return orm
+    .select()
+    .from(events)
+    .where(and(inReach(events.tenantId, reach), inArray(events.id, [...ids])))
+}
+
+/** The payloads that are still kept, as the text they came in. */
+export async function findPayloads(
+  orm: Orm,
+  reach: Reach,
+  ids: readonly EventId[],
+): Promise<{ id: EventId; payload: string }[]> {
+  // The ids bound both tables, or the join would look into every day's partition of the second one.
+  return orm
+    .select({ id: eventPayloads.id, payload: eventPayloads.payload })
+    .from(eventPayloads)
+    .innerJoin(events, eq(events.id, eventPayloads.id))
+    .where(and(inReach(events.tenantId, reach), inArray(events.id, [...ids]), inArray(eventPayloads.id, [...ids])))
+}
+
+/** Newest first. */
+export async function listEvents(
+  orm: Orm,
+  reach: Reach,
+  filter: EventFilterInput | null | undefined,
+  page: PageRequest,
+): Promise<Page<Event>> {
+  const types = readEventTypes(filter?.types, ['filter', 'types'])
+  const rows = await orm
+    .select()
+    .from(events)
+    .where(
+      and(
+        inReach(events.tenantId, reach),
+        types === null ? undefined : typeCondition(events.type, types),
+        ...idsWithin(events.id, readTimeRange(filter, ['filter'])),
+        ...pageBounds(events.id, page),
+      ),
+    )
+    .orderBy(pageOrder(events.id, page))
+    .limit(pageLimit(page))
+  return toPage(rows, page)
+}

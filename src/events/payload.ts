@@ -1,0 +1,139 @@
+import { Mistake } from '../mistake.ts'
+
+/** How deep arrays and objects of a payload may nest. */
+export const MOST_DEPTH = 64
+
+/** Stands in a parsed JSON value for a number that parsing would have altered; `source` is how it was written. */
+export class AlteredNumber {
+  readonly source: string
+
+  constructor(source: string) {
+    this.source = source
+  }
+}
+
+/**
+ * A reviver for `JSON.parse` that puts an `AlteredNumber` where a double cannot hold what was written, such as 2^53+1.
+ * Only texts that `mayAlterNumbers` need it: numbers of up to 15 digits and two digits of exponent always survive.
+ */
+export function reviver(_key: string, value: unknown, context?: { source?: string }): unknown {
+  return typeof value === 'number' && context?.source !== undefined && isAltered(context.source)
+    ? new AlteredNumber(context.source)
+    : value
+}
+
+export function mayAlterNumbers(json: string): boolean {
+  return /[\d.]{16}|\d[eE][+-]?\d{3}/.test(json)
+}
+
+/** Whether a JSON number, read as a double and written again, is another number. */
+export function isAltered(source: string): boolean {
+  const number = Number(source)
+  return !Number.isFinite(number) || canonical(source) !== canonical(String(number))
+}
+
+/** A decimal as its digits and the place of its point: 1.10, 11e-1 and 1.1 are the same. */
+function canonical(decimal: string): string {
+  const [, sign, whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(decimal) ?? []
+  const digits = (whole + fraction).replace(/^0+/, '')
+  const significant = digits.replace(/0+$/, '')
+  if (significant === '') return '0'
+  const scale = Number(exponent) - fraction.length + (digits.length - significant.length)
+  return `${sign}${significant}e${scale}`
+}
+
+/**
+ * The JSON text that is stored, signed and sent. `payloadJson` is kept byte for byte; `payload` is written as JSON.
+ * Throws a `Mistake` whose path starts at `path`, the place of the input the two fields belong to.
+ */
+export function payloadText(
+  input: { payload?: unknown; payloadJson?: string | null },
+  path: readonly string[],
+  mostBytes: number,
+): string {
+  const given = input.payloadJson ?? undefined
+  if ((given === undefined) === (input.payload === undefined)) {
+    throw new Mistake('INVALID_INPUT', [...path, 'payload'], 'Give exactly one of payload and payloadJson.')
+  }
+  const field = given === undefined ? 'payload' : 'payloadJson'
+  const text = given ?? writeJson(input.payload, [...path, 'payload'])
+  const bytes = Buffer.byteLength(text)
+  if (bytes > mostBytes) {
+    const message = `The payload has ${bytes} bytes; at most ${mostBytes} are allowed (POSTRIDER_MAX_PAYLOAD_BYTES).`
+    throw new Mistake('PAYLOAD_TOO_LARGE', [...path, field], message)
+  }
+  refuseMalformed(text, [...path, field])
+  return text
+}
+
+function writeJson(payload: unknown, path: readonly string[]): string {
+  const altered = findAltered(payload, [])
+  if (altered) {
+    throw new Mistake(
+      'NUMBER_WOULD_CHANGE',
+      [...path, ...altered.path],
+      `The number ${altered.source.slice(0, 60)} would change when it is parsed: send it as a string, or send the payload as payloadJson.`,
+    )
+  }
+  return JSON.stringify(payload)
+}
+
+function findAltered(value: unknown, path: string[]): { path: string[]; source: string } | null {
+  if (value instanceof AlteredNumber) return { path, source: value.source }
+  if (typeof value !== 'object' || value === null) return null
+  // Deeper levels are refused by depth anyway; stopping here keeps the walk off the end of the stack.
+  if (path.length > MOST_DEPTH) return null
+  for (const [key, member] of Object.entries(value)) {
+    const found = findAltered(member, [...path, key])
+    if (found) return found
+  }
+  return null
+}
+
+function refuseMalformed(text: string, path: readonly string[]): void {
+  if (depthOf(text) > MOST_DEPTH) {
+    throw new Mistake('INVALID_PAYLOAD', [...path], `The payload nests deeper than ${MOST_DEPTH} levels.`)
+  }
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw new Mistake(
+      'INVALID_PAYLOAD',
+      [...path],
+      `The payload is not JSON: ${(error as Error).message.slice(0, 200)}`,
+    )
+  }
+  // A lone surrogate cannot be written as UTF-8; escaped, it makes receivers fail. Only an escape can hide one.
+  const mayHide = /\\ud[89a-f]/i.test(text)
+  if (!text.isWellFormed() || (mayHide && !isWellFormed(parsed))) {
+    throw new Mistake(
+      'INVALID_PAYLOAD',
+      [...path],
+      'The payload holds half of a surrogate pair, which is not a character.',
+    )
+  }
+}
+
+function isWellFormed(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([key, member]) => key.isWellFormed() && isWellFormed(member))
+}
+
+function depthOf(json: string): number {
+  let depth = 0
+  let deepest = 0
+  let inString = false
+  for (let i = 0; i < json.length; i++) {
+    const code = json.charCodeAt(i)
+    if (inString) {
+      if (code === 0x5c) i++
+      else if (code === 0x22) inString = false
+    } else if (code === 0x22) inString = true
+    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth)
+    else if (code === 0x7d || code === 0x5d) depth--
+  }
+  return deepest
+}

@@ -1,0 +1,200 @@
+import { newId } from '../../schema/ids.ts'
+import type { Log } from '../log.ts'
+import { Mistake } from '../mistake.ts'
+import type { Db, Tx } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
+import type { Tickets } from '../queue/tickets.ts'
+import type { Wake } from '../queue/wake.ts'
+import { type Draft, draftEvent, type PublishInput } from './draft.ts'
+import { claimKeys, type KeyClaim } from './idempotency.ts'
+
+export type { PublishInput } from './draft.ts'
+export type Published = { eventId: Draft['id']; duplicate: boolean }
+
+export type Publisher = {
+  /** Writes one event. When it returns, the event and its routing survive any crash. Throws `Mistake`, or `Unavailable`. */
+  publish(input: PublishInput): Promise<Published>
+  /** Writes up to 500 events; each succeeds or fails for itself. Same order as the inputs. */
+  publishBatch(inputs: readonly PublishInput[]): Promise<(Published | Mistake)[]>
+}
+
+export type PublisherContext = {
+  db: Db
+  tickets: Tickets
+  wake: Wake
+  clock: Clock
+  log: Log
+  maxPayloadBytes: number
+  idempotencyHours: number
+}
+
+/** What one caller waits for: one event of `publish`, or all of a batch. */
+type Waiting = { drafts: Draft[]; resolve(results: (Published | Mistake)[]): void; reject(error: unknown): void }
+
+export const MOST_PER_BATCH = 500
+// One transaction is under way while the next one gathers; a second one overlaps the first one's wait for the disk.
+const TRANSACTIONS_AT_ONCE = 2
+const MOST_DRAFTS_PER_TRANSACTION = 500
+
+export function createPublisher(context: PublisherContext): Publisher {
+  const waiting: Waiting[] = []
+  let underWay = 0
+  let scheduled = false
+
+  const write = (drafts: Draft[]) =>
+    new Promise<(Published | Mistake)[]>((resolve, reject) => {
+      waiting.push({ drafts, resolve, reject })
+      if (scheduled) return
+      scheduled = true
+      // Publishes that arrive in one turn of the event loop share a transaction.
+      setImmediate(() => {
+        scheduled = false
+        flush()
+      })
+    })
+
+  const flush = () => {
+    while (waiting.length > 0 && underWay < TRANSACTIONS_AT_ONCE) {
+      underWay++
+      writeTogether(context, takeSome(waiting)).finally(() => {
+        underWay--
+        flush()
+      })
+    }
+  }
+
+  return {
+    async publish(input) {
+      const draft = draftEvent(input, ['input'], context.clock.now(), context.maxPayloadBytes)
+      const [result] = await write([draft])
+      const located = locate(result as Published | Mistake, ['input'])
+      if (located instanceof Mistake) throw located
+      return located
+    },
+    async publishBatch(inputs) {
+      if (inputs.length > MOST_PER_BATCH) {
+        const message = `A batch holds at most ${MOST_PER_BATCH} events; this one has ${inputs.length}.`
+        throw new Mistake('INVALID_INPUT', ['events'], message)
+      }
+      const drafts = inputs.map((input, index) => draftOrMistake(context, input, ['events', String(index)]))
+      const good = drafts.filter((draft) => !(draft instanceof Mistake)) as Draft[]
+      const written = good.length > 0 ? (await write(good)).values() : [].values()
+      return drafts.map((draft, index) =>
+        draft instanceof Mistake
+          ? draft
+          : locate(written.next().value as Published | Mistake, ['events', String(index)]),
+      )
+    },
+  }
+}
+
+/** A mistake found while writing knows only the field; the caller wants to know which of its events. */
+function locate(result: Published | Mistake, path: string[]): Published | Mistake {
+  return result instanceof Mistake ? new Mistake(result.code, [...path, ...result.path], result.message) : result
+}
+
+function draftOrMistake(context: PublisherContext, input: PublishInput, path: string[]): Draft | Mistake {
+  try {
+    return draftEvent(input, path, context.clock.now(), context.maxPayloadBytes)
+  } catch (error) {
+    if (error instanceof Mistake) return error
+    throw error
+  }
+}
+
+function takeSome(waiting: Waiting[]): Waiting[] {
+  let drafts = 0
+  let count = 0
+  for (const { drafts: more } of waiting) {
+    if (count > 0 && drafts + more.length > MOST_DRAFTS_PER_TRANSACTION) break
+    drafts += more.length
+    count++
+  }
+  return waiting.splice(0, count)
+}
+
+/** One transaction for callers that came together. It must not couple them: on an error each is tried alone. */
+async function writeTogether(context: PublisherContext, callers: Waiting[]): Promise<void> {
+  try {
+    const results = await writeEvents(
+      context,
+      callers.flatMap((caller) => caller.drafts),
+      '500ms',
+    )
+    let at = 0
+    for (const { drafts, resolve } of callers) {
+      resolve(results.slice(at, at + drafts.length))
+      at += drafts.length
+    }
+  } catch (error) {
+    // Unknown whether it was committed: trying again could write the events twice. The caller has to decide.
+    if (isUnavailable(error)) {
+      for (const caller of callers) caller.reject(new Unavailable(error))
+      return
+    }
+    if (callers.length === 1 && callers[0]?.drafts.length === 1) return callers[0].reject(error)
+    context.log.debug(
+      { err: error, callers: callers.length },
+      'Publishes that shared a transaction are tried one by one',
+    )
+    for (const caller of callers) void writeAlone(context, caller)
+  }
+}
+
+async function writeAlone(context: PublisherContext, { drafts, resolve, reject }: Waiting): Promise<void> {
+  try {
+    resolve(await writeEvents(context, drafts, '10s'))
+  } catch (error) {
+    reject(isUnavailable(error) ? new Unavailable(error) : error)
+  }
+}
+
+/** Idempotency keys, events, payloads and one outbox ticket for them all: everything or nothing. */
+async function writeEvents(
+  context: PublisherContext,
+  drafts: Draft[],
+  lockTimeout: string,
+): Promise<(Published | Mistake)[]> {
+  const { db, tickets, clock, wake, idempotencyHours } = context
+  const results = await db.transaction(async (tx) => {
+    const keys = await claimKeys(tx, drafts, { now: clock.now(), hours: idempotencyHours, lockTimeout })
+    const fresh = drafts.filter((draft) => isFresh(keys.get(draft)))
+    if (fresh.length > 0) {
+      await Promise.all([
+        insertEvents(tx, fresh),
+        tickets.enqueue(tx, 'outbox', [{ id: newId(clock.now()), data: { events: fresh.map((draft) => draft.id) } }]),
+      ])
+    }
+    return drafts.map((draft) => resultOf(draft, keys.get(draft)))
+  })
+  wake.signal('outbox')
+  return results
+}
+
+const isFresh = (claim: KeyClaim | undefined) => claim === undefined || claim.kind === 'fresh'
+
+function resultOf(draft: Draft, claim: KeyClaim | undefined): Published | Mistake {
+  if (claim === undefined || claim.kind === 'fresh') return { eventId: draft.id, duplicate: false }
+  if (claim.kind === 'same') return { eventId: claim.eventId, duplicate: true }
+  const message = `The idempotency key "${draft.idempotency?.key}" was used before with another body. Use a new key for a new event.`
+  return new Mistake('IDEMPOTENCY_CONFLICT', ['idempotencyKey'], message)
+}
+
+/** One statement for any number of events: rows travel as columns. */
+async function insertEvents(tx: Tx, drafts: readonly Draft[]): Promise<void> {
+  const column = <T>(pick: (draft: Draft) => T) => drafts.map(pick) as never
+  await tx`
+    with written as (
+      insert into postrider.events (id, tenant_id, type, version, channels, ordering_key, occurred_at)
+      select id, tenant_id, type, version, channels::text[], ordering_key, occurred_at
+      from unnest(
+        ${column((draft) => draft.id)}::uuid[], ${column((draft) => draft.tenantId)}::uuid[],
+        ${column((draft) => draft.type)}::text[], ${column((draft) => draft.version)}::text[],
+        ${column((draft) => `{${draft.channels.map((channel) => `"${channel}"`).join(',')}}`)}::text[], ${column((draft) => draft.orderingKey)}::text[],
+        ${column((draft) => draft.occurredAt.toISOString())}::text[]::timestamptz[]
+      ) as draft (id, tenant_id, type, version, channels, ordering_key, occurred_at)
+    )
+    insert into postrider.event_payloads (id, payload)
+    select id, payload from unnest(${column((draft) => draft.id)}::uuid[], ${column((draft) => draft.payload)}::text[]) as draft (id, payload)`
+}

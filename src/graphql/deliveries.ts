@@ -1,0 +1,160 @@
+import { type DeliveryId, publicId } from '../../schema/ids.ts'
+import { waitingFor } from '../deliveries/find.ts'
+import { readPage } from '../postgres/keyset.ts'
+import { builder } from './builder.ts'
+import { DeliveryStateEnum, DeliveryWaitEnum } from './enums.ts'
+import { type Answer, payloadOf } from './errors.ts'
+import { find } from './loaders.ts'
+import {
+  AttemptConnection,
+  AttemptRef,
+  DeliveryConnection,
+  DeliveryRef,
+  EndpointRef,
+  EventRef,
+  NodeRef,
+} from './refs.ts'
+import { USER_ERRORS, UserErrorRef } from './user-error.ts'
+
+DeliveryRef.implement({
+  description: 'The duty to bring one event to one endpoint.',
+  interfaces: [NodeRef],
+  fields: (t) => ({
+    id: t.id({ description: 'The id, `dlv_…`.', resolve: ({ id }) => publicId('dlv', id) }),
+    event: t.field({
+      type: EventRef,
+      nullable: true,
+      description: 'The event; null when it is no longer kept.',
+      resolve: ({ eventId }, _, { loaders }) => loaders.event.load(eventId),
+    }),
+    eventId: t.id({ description: 'The event’s id, `evt_…`.', resolve: ({ eventId }) => publicId('evt', eventId) }),
+    eventType: t.exposeString('eventType', { description: 'The event’s type, like `invoice.paid`.' }),
+    endpoint: t.field({
+      type: EndpointRef,
+      nullable: true,
+      description: 'The endpoint; null when it was deleted.',
+      resolve: ({ endpointId }, _, { loaders }) => loaders.endpoint.load(endpointId),
+    }),
+    endpointId: t.id({
+      description: 'The endpoint’s id, `ep_…`.',
+      resolve: ({ endpointId }) => publicId('ep', endpointId),
+    }),
+    state: t.expose('state', { type: DeliveryStateEnum, description: 'How far it is.' }),
+    waitingFor: t.field({
+      type: DeliveryWaitEnum,
+      nullable: true,
+      description: 'Why it does not go at this moment; null while it goes, and once it is settled.',
+      resolve: async (delivery, _, { loaders }) =>
+        waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
+    }),
+    attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),
+    nextAttemptAt: t.expose('nextAttemptAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the schedule tries next; null when it goes at once, or not at all.',
+    }),
+    createdAt: t.expose('createdAt', {
+      type: 'DateTime',
+      description: 'When it was created: right after its event was accepted.',
+    }),
+    settledAt: t.expose('settledAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was delivered, failed or was cancelled; null while pending.',
+    }),
+    lastAttempt: t.field({
+      type: AttemptRef,
+      nullable: true,
+      description: 'The latest attempt; null before the first, or when it is no longer kept.',
+      resolve: ({ lastAttemptId }, _, { loaders }) =>
+        lastAttemptId === null ? null : loaders.attempt.load(lastAttemptId),
+    }),
+    attempts: t.connection(
+      {
+        type: AttemptRef,
+        description: 'Its attempts, newest first.',
+        resolve: ({ id }, page, { loaders }) => loaders.attemptsOfDelivery.load({ parent: id, page: readPage(page) }),
+      },
+      AttemptConnection,
+    ),
+  }),
+})
+
+function deliveryPayload(mutation: string) {
+  const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
+  return builder.objectRef<Answer<{ deliveryId: DeliveryId }>>(name).implement({
+    description: `The answer to \`${mutation}\`.`,
+    fields: (t) => ({
+      delivery: t.field({
+        type: DeliveryRef,
+        nullable: true,
+        description: 'The delivery as it is now; null when the call was refused.',
+        resolve: ({ deliveryId }, _, { loaders }) => (deliveryId === null ? null : loaders.delivery.load(deliveryId)),
+      }),
+      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+    }),
+  })
+}
+
+const DeliveryRetryPayload = deliveryPayload('deliveryRetry')
+const DeliveryCancelPayload = deliveryPayload('deliveryCancel')
+
+builder.mutationFields((t) => ({
+  deliveryRetry: t.field({
+    type: DeliveryRetryPayload,
+    description:
+      'Makes one attempt now, beside the schedule, whatever the state. Success makes the delivery DELIVERED; failure leaves state and schedule as they were.',
+    authScopes: { manage: true },
+    args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
+    resolve: (_, { id }, { viewer, deliveries }) =>
+      payloadOf(['deliveryId'], async () => ({ deliveryId: await deliveries.retry(viewer, id) })),
+  }),
+  deliveryCancel: t.field({
+    type: DeliveryCancelPayload,
+    description: 'Gives a pending delivery up: no further attempt is made by the schedule.',
+    authScopes: { manage: true },
+    args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
+    resolve: (_, { id }, { viewer, deliveries }) =>
+      payloadOf(['deliveryId'], async () => ({ deliveryId: await deliveries.cancel(viewer, id) })),
+  }),
+}))
+
+const DeliveryFilter = builder.inputType('DeliveryFilter', {
+  description: 'Which deliveries: AND between the fields, OR inside each. Up to 100 values in a field.',
+  fields: (t) => ({
+    endpointIds: t.idList({ description: 'To one of these endpoints, `ep_…`.' }),
+    eventIds: t.idList({ description: 'Of one of these events, `evt_…`.' }),
+    eventTypes: t.stringList({ description: 'Of events of one of these types: names, `invoice.*` or `*`.' }),
+    states: t.field({ type: [DeliveryStateEnum], description: 'In one of these states, like `[FAILED]`.' }),
+    since: t.field({ type: 'DateTime', description: 'Of events accepted at this moment or later.' }),
+    until: t.field({ type: 'DateTime', description: 'Of events accepted before this moment.' }),
+  }),
+})
+
+builder.queryFields((t) => ({
+  delivery: t.field({
+    type: DeliveryRef,
+    nullable: true,
+    description:
+      'A delivery; null when there is none with this id, or it is no longer kept, or belongs to another tenant.',
+    authScopes: { read: true },
+    args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
+    resolve: (_, { id }, { loaders }) => find(loaders.delivery, 'dlv', id),
+  }),
+  deliveries: t.connection(
+    {
+      type: DeliveryRef,
+      description: 'The deliveries of a tenant, newest first.',
+      authScopes: { read: true },
+      args: {
+        tenant: t.arg.string({
+          description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+        }),
+        filter: t.arg({ type: DeliveryFilter, description: 'Which of them.' }),
+      },
+      resolve: (_, { tenant, filter, ...page }, { viewer, deliveries }) =>
+        deliveries.list(viewer, tenant, filter, page),
+    },
+    DeliveryConnection,
+  ),
+}))

@@ -1,0 +1,150 @@
+import type { Endpoint } from '../endpoints/find.ts'
+import { builder } from './builder.ts'
+import { HttpMethodEnum } from './enums.ts'
+import { type Answer, payload, payloadOf } from './errors.ts'
+import { EndpointRef } from './refs.ts'
+import { USER_ERRORS, UserErrorRef } from './user-error.ts'
+
+const RetryPolicyInput = builder.inputType('RetryPolicyInput', {
+  description: 'When failed attempts are to be repeated.',
+  isOneOf: true,
+  fields: (t) => ({
+    delaysSeconds: t.intList({
+      description:
+        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days). `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
+    }),
+  }),
+})
+
+const EVENT_TYPES =
+  'The event types it wants, up to 100: names like `invoice.paid`, `invoice.*` (any depth below `invoice`, not `invoice` itself), or `*`.'
+const OPERATIONAL = '`endpoint.*` and `delivery.*` only come where they are named.'
+const RETRY_DEFAULT = 'nine retries, after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h'
+
+const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
+  description: 'A new endpoint.',
+  fields: (t) => ({
+    tenant: t.string({ description: 'The key of its tenant. Absent: the API key’s own, or `default`.' }),
+    url: t.string({
+      required: true,
+      description:
+        'Where deliveries go: http or https, up to 2048 characters, without user name, password and fragment.',
+    }),
+    description: t.string({ description: 'A note for people, up to 1024 characters.' }),
+    eventTypes: t.stringList({ description: `${EVENT_TYPES} Absent: every type. ${OPERATIONAL}` }),
+    method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Default: POST.' }),
+    secret: t.string({
+      description:
+        'A signing secret of your own: `whsec_` and the base64 of 24 to 64 random bytes. Absent: one is made.',
+    }),
+    retry: t.field({
+      type: RetryPolicyInput,
+      description: `When failed attempts are repeated. Default: ${RETRY_DEFAULT}.`,
+    }),
+    timeoutSeconds: t.int({
+      description: 'Seconds for one attempt, from connecting to the end of the response: 1 to 30, default 15.',
+    }),
+    maxInFlight: t.int({
+      description: 'How many requests may be under way at once, over all processes: 1 to 1000, default 20.',
+    }),
+  }),
+})
+
+const EndpointUpdateInput = builder.inputType('EndpointUpdateInput', {
+  description: 'What to change. Absent: unchanged. Null: back to the default.',
+  fields: (t) => ({
+    url: t.string({ description: 'Where deliveries go. It has no default: null is refused.' }),
+    description: t.string({ description: 'A note for people, up to 1024 characters. Null: none.' }),
+    eventTypes: t.stringList({ description: `${EVENT_TYPES} Null: every type. ${OPERATIONAL}` }),
+    method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Null: POST.' }),
+    retry: t.field({
+      type: RetryPolicyInput,
+      description: `When failed attempts are repeated. Null: ${RETRY_DEFAULT}.`,
+    }),
+    timeoutSeconds: t.int({ description: 'Seconds for one attempt: 1 to 30. Null: 15.' }),
+    maxInFlight: t.int({ description: 'How many requests may be under way at once: 1 to 1000. Null: 20.' }),
+  }),
+})
+
+const EndpointCreatePayload = builder
+  .objectRef<Answer<{ endpoint: Endpoint; secret: string }>>('EndpointCreatePayload')
+  .implement({
+    description: 'The answer to `endpointCreate`.',
+    fields: (t) => ({
+      endpoint: t.expose('endpoint', {
+        type: EndpointRef,
+        nullable: true,
+        description: 'The new endpoint; null when it was refused.',
+      }),
+      secret: t.exposeString('secret', {
+        nullable: true,
+        description: 'Its signing secret, `whsec_…`, in the clear this once; null when it was refused.',
+      }),
+      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+    }),
+  })
+
+function endpointPayload(mutation: string, what: string) {
+  const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
+  return builder.objectRef<Answer<{ endpoint: Endpoint }>>(name).implement({
+    description: `The answer to \`${mutation}\`.`,
+    fields: (t) => ({
+      endpoint: t.expose('endpoint', {
+        type: EndpointRef,
+        nullable: true,
+        description: `${what}; null when the call was refused.`,
+      }),
+      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+    }),
+  })
+}
+
+const EndpointUpdatePayload = endpointPayload('endpointUpdate', 'The endpoint as it is now')
+const EndpointPausePayload = endpointPayload('endpointPause', 'The endpoint as it is now')
+const EndpointResumePayload = endpointPayload('endpointResume', 'The endpoint as it is now')
+const EndpointDeletePayload = endpointPayload('endpointDelete', 'The endpoint as it was')
+
+const ID = { required: true, description: 'The endpoint, `ep_…`.' } as const
+
+builder.mutationFields((t) => ({
+  endpointCreate: t.field({
+    type: EndpointCreatePayload,
+    description: 'Creates an endpoint. Events published from now on are delivered to it.',
+    authScopes: { manage: true },
+    args: { input: t.arg({ type: EndpointCreateInput, required: true, description: 'What it is to be.' }) },
+    resolve: (_, { input }, { viewer, endpoints }) =>
+      payloadOf(['endpoint', 'secret'], () => endpoints.create(viewer, input)),
+  }),
+  endpointUpdate: t.field({
+    type: EndpointUpdatePayload,
+    description: 'Changes an endpoint. What is under way goes on as it began; later attempts follow the change.',
+    authScopes: { manage: true },
+    args: {
+      id: t.arg.id(ID),
+      input: t.arg({ type: EndpointUpdateInput, required: true, description: 'What to change.' }),
+    },
+    resolve: (_, { id, input }, { viewer, endpoints }) =>
+      payload('endpoint', () => endpoints.update(viewer, id, input)),
+  }),
+  endpointPause: t.field({
+    type: EndpointPausePayload,
+    description: 'Stops sending to an endpoint. Deliveries go on being created, and wait until it is resumed.',
+    authScopes: { manage: true },
+    args: { id: t.arg.id(ID) },
+    resolve: (_, { id }, { viewer, endpoints }) => payload('endpoint', () => endpoints.pause(viewer, id)),
+  }),
+  endpointResume: t.field({
+    type: EndpointResumePayload,
+    description: 'Sends to an endpoint again, paused or disabled; what waited goes out, oldest first.',
+    authScopes: { manage: true },
+    args: { id: t.arg.id(ID) },
+    resolve: (_, { id }, { viewer, endpoints }) => payload('endpoint', () => endpoints.resume(viewer, id)),
+  }),
+  endpointDelete: t.field({
+    type: EndpointDeletePayload,
+    description: 'Deletes an endpoint: its secrets are erased, its pending deliveries cancelled. History stays.',
+    authScopes: { manage: true },
+    args: { id: t.arg.id(ID) },
+    resolve: (_, { id }, { viewer, endpoints }) => payload('endpoint', () => endpoints.delete(viewer, id)),
+  }),
+}))

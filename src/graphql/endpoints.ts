@@ -1,0 +1,100 @@
+import { publicId } from '../../schema/ids.ts'
+import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { DEFAULT_RETRY_POLICY } from '../deliveries/retry-policy.ts'
+import { readPage } from '../postgres/keyset.ts'
+import { builder } from './builder.ts'
+import { EndpointStateEnum, HttpMethodEnum } from './enums.ts'
+import { find } from './loaders.ts'
+import { DeliveryConnection, DeliveryRef, EndpointConnection, EndpointRef, NodeRef, TenantRef } from './refs.ts'
+import { tenantOf } from './tenants.ts'
+
+const RetryPolicyRef = builder.objectRef<StoredRetryPolicy>('RetryPolicy').implement({
+  description: 'When failed attempts are repeated.',
+  fields: (t) => ({
+    delaysSeconds: t.exposeIntList('delaysSeconds', {
+      description:
+        'Seconds from the end of one attempt to the next, each varied by ±20 %: `[5, 300]` makes three attempts. Empty: one attempt, no retry.',
+    }),
+  }),
+})
+
+EndpointRef.implement({
+  description: 'A URL, the event types it wants, and how deliveries go to it.',
+  interfaces: [NodeRef],
+  fields: (t) => ({
+    id: t.id({ description: 'The id, `ep_…`.', resolve: ({ id }) => publicId('ep', id) }),
+    tenant: t.field({
+      type: TenantRef,
+      description: 'The tenant it belongs to.',
+      resolve: (endpoint, _, { loaders }) => tenantOf(endpoint, loaders),
+    }),
+    url: t.exposeString('url', {
+      description: 'Where deliveries go, in its normalised form: `https://example.com/webhooks`.',
+    }),
+    description: t.exposeString('description', {
+      nullable: true,
+      description: 'A note for people; null when there is none.',
+    }),
+    eventTypes: t.exposeStringList('eventTypes', {
+      nullable: true,
+      description:
+        'The event types it wants: names, `invoice.*` for everything below `invoice`, or `*`. Null: every type but operational ones (`endpoint.*`, `delivery.*`).',
+    }),
+    method: t.expose('method', { type: HttpMethodEnum, description: 'The HTTP method of its deliveries.' }),
+    state: t.expose('state', { type: EndpointStateEnum, description: 'Whether it is sent to.' }),
+    retry: t.field({
+      type: RetryPolicyRef,
+      description: 'When its failed attempts are repeated; the default schedule where none was set.',
+      resolve: ({ retryPolicy }) => retryPolicy ?? { delaysSeconds: [...DEFAULT_RETRY_POLICY.delaysSeconds] },
+    }),
+    timeoutSeconds: t.exposeInt('timeoutSeconds', {
+      description: 'Seconds for one attempt, from connecting to the end of the response.',
+    }),
+    maxInFlight: t.exposeInt('maxInFlight', {
+      description: 'How many requests to it may be under way at once, over all processes.',
+    }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
+    updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'When it was last changed, paused or resumed.' }),
+    deliveries: t.connection(
+      {
+        type: DeliveryRef,
+        description: 'Its deliveries, newest first. For a selection use the query `deliveries` with a filter.',
+        resolve: ({ id }, page, { loaders }) => loaders.deliveriesOfEndpoint.load({ parent: id, page: readPage(page) }),
+      },
+      DeliveryConnection,
+    ),
+  }),
+})
+
+const EndpointFilter = builder.inputType('EndpointFilter', {
+  description: 'Which endpoints to list.',
+  fields: (t) => ({
+    states: t.field({ type: [EndpointStateEnum], description: 'In one of these states, like `[PAUSED, DISABLED]`.' }),
+  }),
+})
+
+builder.queryFields((t) => ({
+  endpoint: t.field({
+    type: EndpointRef,
+    nullable: true,
+    description: 'An endpoint; null when there is none with this id, or it was deleted, or belongs to another tenant.',
+    authScopes: { read: true },
+    args: { id: t.arg.id({ required: true, description: 'The endpoint, `ep_…`.' }) },
+    resolve: (_, { id }, { loaders }) => find(loaders.endpoint, 'ep', id),
+  }),
+  endpoints: t.connection(
+    {
+      type: EndpointRef,
+      description: 'The endpoints of a tenant, newest first, without deleted ones.',
+      authScopes: { read: true },
+      args: {
+        tenant: t.arg.string({
+          description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+        }),
+        filter: t.arg({ type: EndpointFilter, description: 'Which of them.' }),
+      },
+      resolve: (_, { tenant, filter, ...page }, { viewer, endpoints }) => endpoints.list(viewer, tenant, filter, page),
+    },
+    EndpointConnection,
+  ),
+}))

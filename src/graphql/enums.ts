@@ -1,0 +1,88 @@
+import { ERROR_CODES } from '../../schema/error-codes.ts'
+import type { AttemptErrorClass } from '../../schema/outcomes.ts'
+import type {
+  AttemptTrigger,
+  DeliveryState,
+  DeliveryWait,
+  EndpointState,
+  HttpMethod,
+  Scope,
+} from '../../schema/states.ts'
+import { builder } from './builder.ts'
+
+/** The record type makes a value without a description impossible. */
+function enumType<Value extends string>(name: string, description: string, descriptions: Record<Value, string>) {
+  const values = Object.fromEntries(
+    Object.entries<string>(descriptions).map(([value, text]) => [value, { description: text }]),
+  ) as Record<Value, { description: string }>
+  return builder.enumType(name, { description, values })
+}
+
+export const ErrorCodeEnum = enumType('ErrorCode', 'What can be wrong with a call, for programs.', ERROR_CODES)
+
+export const ScopeEnum = enumType<Scope>('Scope', 'What an API key may do.', {
+  PUBLISH: 'Publish events.',
+  READ: 'Read endpoints, events, deliveries and attempts, and follow the live feed.',
+  MANAGE: 'Create and change endpoints, retry and cancel deliveries. Includes READ.',
+  ADMIN: 'Everything; an instance-wide key for all tenants.',
+})
+
+export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Whether an endpoint is sent to.', {
+  ACTIVE: 'Deliveries go out.',
+  PAUSED: 'Somebody paused it: deliveries are created and wait for `endpointResume`.',
+  DISABLED: 'Postrider gave it up: deliveries are created and wait for `endpointResume`.',
+})
+
+export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP method of a delivery.', {
+  POST: 'The default.',
+  PUT: 'For receivers that take events as resources.',
+  PATCH: 'For receivers that take events as changes.',
+})
+
+export const DeliveryStateEnum = enumType<DeliveryState>('DeliveryState', 'How far a delivery is.', {
+  PENDING: 'It goes out now, or waits: `waitingFor` says for what.',
+  DELIVERED: 'An attempt was answered with 200–299.',
+  FAILED: 'The last attempt of the schedule failed. It is kept, and can be retried.',
+  CANCELLED: 'Cancelled by `deliveryCancel`, or because its endpoint was deleted.',
+})
+
+export const DeliveryWaitEnum = enumType<DeliveryWait>(
+  'DeliveryWait',
+  'Why a pending delivery does not go at this moment.',
+  {
+    ALLOWANCE: 'Its endpoint has as many requests in flight as `maxInFlight` allows.',
+    RETRY: 'An attempt failed; the next one is at `nextAttemptAt`.',
+    PAUSED: 'Its endpoint is paused.',
+    DISABLED: 'Its endpoint is disabled.',
+  },
+)
+
+export const AttemptTriggerEnum = enumType<AttemptTrigger>('AttemptTrigger', 'What caused an attempt.', {
+  SCHEDULE: 'The first attempt, or a retry by the schedule.',
+  MANUAL: '`deliveryRetry`: one attempt beside the schedule.',
+})
+
+export const AttemptErrorClassEnum = enumType<AttemptErrorClass>(
+  'AttemptErrorClass',
+  'What went wrong with an attempt.',
+  {
+    BLOCKED_ADDRESS: 'The host is, or resolves to, an address that may not be sent to.',
+    DNS: 'The host name could not be resolved.',
+    CONNECT_TIMEOUT: 'No connection within the time.',
+    CONNECT_REFUSED: 'Nothing listens on that port.',
+    UNREACHABLE: 'There is no way to that address.',
+    TLS_EXPIRED: 'The certificate has expired, or is not valid yet.',
+    TLS_UNTRUSTED: 'The certificate is not signed by an authority that is trusted, or an intermediate one is missing.',
+    TLS_HOSTNAME: 'The certificate is for another host name.',
+    TLS_PROTOCOL: 'No TLS version or cipher in common, or no TLS at all behind that port.',
+    TLS_CLIENT_CERTIFICATE: 'The server wants a client certificate, or refused ours.',
+    RESET: 'The connection was closed before the answer was complete.',
+    TIMEOUT: 'No answer within `timeoutSeconds`.',
+    PROTOCOL: 'The answer is not HTTP.',
+    HTTP_STATUS: 'Answered with a status other than 200–299.',
+    HEADERS_TOO_LARGE: 'The headers of the answer exceed 16 KiB.',
+    OAUTH: 'No access token could be had for the endpoint.',
+    PROXY: 'The proxy that Postrider sends through failed: not the endpoint’s fault.',
+    INTERNAL: 'A fault in Postrider; the delivery is tried again.',
+  },
+)

@@ -1,0 +1,104 @@
+import { GraphQLError, type GraphQLErrorOptions } from 'graphql'
+import type { ERROR_CODES } from '../../schema/error-codes.ts'
+import type { Scope } from '../../schema/states.ts'
+import type { Log } from '../log.ts'
+import { Mistake } from '../mistake.ts'
+import { isUnavailable } from '../postgres/unavailable.ts'
+
+/** What a mutation answers: its result, or what was wrong with the call. */
+export type Answer<Result> = { [Name in keyof Result]: Result[Name] | null } & { userErrors: Mistake[] }
+
+/** Runs a mutation; the caller's mistake becomes a user error, everything else goes on its way. */
+export async function payload<Name extends string, Value>(
+  name: Name,
+  work: () => Promise<Value>,
+): Promise<Answer<Record<Name, Value>>> {
+  return payloadOf([name], async () => ({ [name]: await work() }) as Record<Name, Value>)
+}
+
+/** The same for a payload of several fields. */
+export async function payloadOf<Result extends object>(
+  names: readonly (keyof Result)[],
+  work: () => Promise<Result>,
+): Promise<Answer<Result>> {
+  try {
+    return { ...(await work()), userErrors: [] }
+  } catch (error) {
+    return { ...refused(names, error), userErrors: [asMistake(error)] }
+  }
+}
+
+function refused<Result extends object>(names: readonly (keyof Result)[], error: unknown): Record<keyof Result, null> {
+  asMistake(error)
+  return Object.fromEntries(names.map((name) => [name, null])) as Record<keyof Result, null>
+}
+
+function asMistake(error: unknown): Mistake {
+  if (error instanceof Mistake) return error
+  throw error
+}
+
+export function unauthenticated(): GraphQLError {
+  return new GraphQLError('A valid API key is needed: send the header "Authorization: Bearer prk_…".', {
+    extensions: { code: 'UNAUTHENTICATED' },
+  })
+}
+
+export function forbidden(field: string, scopes: readonly Scope[]): GraphQLError {
+  return new GraphQLError(`This API key may not use ${field}: that needs the scope ${scopes.join(' or ')}.`, {
+    extensions: { code: 'FORBIDDEN' },
+  })
+}
+
+export type Presentation = { requestId: string; log: Log; hideSuggestions: boolean }
+
+/**
+ * What the outside sees of an error. Mistakes and errors made for the caller are shown; everything else is our fault:
+ * it is logged once with the request's id, and the caller gets that id and nothing more.
+ */
+export function presentError(error: unknown, { requestId, log, hideSuggestions }: Presentation): GraphQLError {
+  const at = error instanceof GraphQLError ? whereabouts(error) : {}
+  const origin = originOf(error)
+  if (origin instanceof GraphQLError) {
+    // The schema's own names are part of what is hidden with it.
+    const message = hideSuggestions ? origin.message.replace(/ ?Did you mean [^?]*\?/g, '') : origin.message
+    return new GraphQLError(message, { ...at, extensions: origin.extensions })
+  }
+  if (origin instanceof Mistake) {
+    return new GraphQLError(origin.message, { ...at, extensions: { code: origin.code, path: origin.path } })
+  }
+  if (isFeedOverflow(origin)) {
+    const extensions = { code: 'FEED_OVERFLOW', cursor: origin.cursor }
+    return new GraphQLError(origin.message, { ...at, extensions })
+  }
+  if (isUnavailable(origin)) {
+    log.warn({ err: origin, requestId }, 'A request could not be answered: the database is unavailable')
+    const message =
+      'The database is unavailable at the moment. Try again; with an idempotency key nothing happens twice.'
+    return new GraphQLError(message, { ...at, extensions: { code: 'UNAVAILABLE', requestId } })
+  }
+  log.error({ err: origin, requestId, path: at.path?.join('.') }, 'A request failed')
+  const message = `Something went wrong on our side. The log has the details under request id ${requestId}.`
+  return new GraphQLError(message, { ...at, extensions: { code: 'INTERNAL', requestId } })
+}
+
+function whereabouts({ nodes, source, positions, path }: GraphQLError): GraphQLErrorOptions {
+  return { nodes: nodes ?? null, source: source ?? null, positions: positions ?? null, path: path ?? null }
+}
+
+/** Executors wrap what a resolver throws, sometimes twice. */
+function originOf(error: unknown): unknown {
+  let origin = error
+  while (origin instanceof GraphQLError && origin.originalError) origin = origin.originalError
+  return origin
+}
+
+/** By its code: the feed must not know about GraphQL, nor this file about feeds. */
+function isFeedOverflow(error: unknown): error is Error & { cursor: string } {
+  return error instanceof Error && 'code' in error && error.code === 'FEED_OVERFLOW' && 'cursor' in error
+}
+
+/** Codes of top-level errors, which have no enum of their own in the schema. */
+export const TOP_LEVEL_CODES = ['UNAUTHENTICATED', 'FORBIDDEN', 'UNAVAILABLE', 'INTERNAL', 'FEED_OVERFLOW'] as const
+
+export type DocumentedCode = keyof typeof ERROR_CODES

@@ -1,0 +1,199 @@
+import { publicId, timeOf } from '../../schema/ids.ts'
+import type { Published } from '../events/publish.ts'
+import { Mistake } from '../mistake.ts'
+import { readPage } from '../postgres/keyset.ts'
+import { builder } from './builder.ts'
+import { type Answer, payloadOf } from './errors.ts'
+import { find } from './loaders.ts'
+import { DeliveryConnection, DeliveryRef, EventConnection, EventRef, NodeRef, TenantRef } from './refs.ts'
+import { tenantOf } from './tenants.ts'
+import { USER_ERRORS, UserErrorRef } from './user-error.ts'
+
+EventRef.implement({
+  description: 'Something that happened: type, payload, when. It never changes.',
+  interfaces: [NodeRef],
+  fields: (t) => ({
+    id: t.id({
+      description: 'The id, `evt_…`: also the `webhook-id` header of every request that carries it.',
+      resolve: ({ id }) => publicId('evt', id),
+    }),
+    tenant: t.field({
+      type: TenantRef,
+      description: 'The tenant it belongs to.',
+      resolve: (event, _, { loaders }) => tenantOf(event, loaders),
+    }),
+    type: t.exposeString('type', { description: 'The event type, like `invoice.paid`.' }),
+    version: t.exposeString('version', {
+      nullable: true,
+      description: 'The version of the type; null when none was given.',
+    }),
+    payload: t.field({
+      type: 'JSON',
+      nullable: true,
+      description:
+        'The payload, parsed: numbers beyond a double lose digits here, not in `payloadJson`. Null when it is no longer kept.',
+      resolve: async ({ id }, _, { loaders }) => JSON.parse((await loaders.payload.load(id))?.payload ?? 'null'),
+    }),
+    payloadJson: t.string({
+      nullable: true,
+      description: 'The payload as the exact JSON text that is delivered; null when it is no longer kept.',
+      resolve: async ({ id }, _, { loaders }) => (await loaders.payload.load(id))?.payload,
+    }),
+    channels: t.exposeStringList('channels', {
+      description: 'The channels it was published to, like `["eu"]`; often none.',
+    }),
+    orderingKey: t.exposeString('orderingKey', {
+      nullable: true,
+      description: 'The ordering key it was published with; null when none.',
+    }),
+    isTest: t.exposeBoolean('isTest', { description: 'Whether it was made to try an endpoint out.' }),
+    occurredAt: t.expose('occurredAt', {
+      type: 'DateTime',
+      description: 'When it happened, as its producer says; else when it was accepted.',
+    }),
+    acceptedAt: t.field({
+      type: 'DateTime',
+      description: 'When Postrider accepted it.',
+      resolve: ({ id }) => new Date(timeOf(id)),
+    }),
+    routedAt: t.expose('routedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When its deliveries were created; null while that is still to come.',
+    }),
+    deliveries: t.connection(
+      {
+        type: DeliveryRef,
+        description: 'Its deliveries, one for each endpoint that wanted it; none when nobody did.',
+        // A key that may only publish sees the events it published, and nothing of what became of them.
+        authScopes: { read: true },
+        resolve: ({ id }, page, { loaders }) => loaders.deliveriesOfEvent.load({ parent: id, page: readPage(page) }),
+      },
+      DeliveryConnection,
+    ),
+  }),
+})
+
+const EventPublishInput = builder.inputType('EventPublishInput', {
+  description: 'An event to publish.',
+  fields: (t) => ({
+    tenant: t.string({ description: 'The key of the tenant it belongs to. Absent: the API key’s own, or `default`.' }),
+    type: t.string({
+      required: true,
+      description:
+        'The event type: words of letters, digits and `_` joined by dots, like `invoice.paid`; up to 128 characters.',
+    }),
+    payload: t.field({
+      type: 'JSON',
+      description: 'What happened, as JSON. Exactly one of `payload` and `payloadJson`.',
+    }),
+    payloadJson: t.string({ description: 'The same as JSON text; its very bytes are delivered.' }),
+    version: t.string({ description: 'The version of the type, like `2026-11-01`; up to 64 characters.' }),
+    channels: t.stringList({ description: 'Labels of your own, like `["eu"]`: up to 16, each up to 128 characters.' }),
+    orderingKey: t.string({
+      description: 'Events with the same key belong together, like `customer-17`; up to 256 characters.',
+    }),
+    idempotencyKey: t.string({
+      description:
+        'A key for this very event, up to 256 characters: publishing it again within POSTRIDER_IDEMPOTENCY_HOURS answers the first event with `duplicate: true`. Compared over every other field.',
+    }),
+    occurredAt: t.field({ type: 'DateTime', description: 'When it happened. Absent: now.' }),
+  }),
+})
+
+const EventPublishPayload = builder.objectRef<Answer<Published>>('EventPublishPayload').implement({
+  description: 'The answer to `eventPublish`, and to each event of `eventPublishBatch`.',
+  fields: (t) => ({
+    event: t.field({
+      type: EventRef,
+      nullable: true,
+      description: 'The event; null when it was refused.',
+      resolve: ({ eventId }, _, { loaders }) => (eventId === null ? null : loaders.event.load(eventId)),
+    }),
+    duplicate: t.exposeBoolean('duplicate', {
+      nullable: true,
+      description:
+        'Whether its idempotency key was used before: then `event` is the first one, and nothing was published. Null when refused.',
+    }),
+    userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+  }),
+})
+
+const EventPublishBatchPayload = builder
+  .objectRef<Answer<{ results: (Published | Mistake)[] }>>('EventPublishBatchPayload')
+  .implement({
+    description: 'The answer to `eventPublishBatch`.',
+    fields: (t) => ({
+      results: t.field({
+        type: [EventPublishPayload],
+        description: 'One for each event, in the same order; none when the batch as a whole was refused.',
+        resolve: ({ results }) => (results ?? []).map(answerOf),
+      }),
+      userErrors: t.expose('userErrors', {
+        type: [UserErrorRef],
+        description: 'What was wrong with the batch as a whole.',
+      }),
+    }),
+  })
+
+function answerOf(result: Published | Mistake): Answer<Published> {
+  return result instanceof Mistake
+    ? { eventId: null, duplicate: null, userErrors: [result] }
+    : { ...result, userErrors: [] }
+}
+
+builder.mutationFields((t) => ({
+  eventPublish: t.field({
+    type: EventPublishPayload,
+    description:
+      'Publishes an event. Once it is answered, the event survives any crash and is delivered to every endpoint that wants it.',
+    authScopes: { publish: true },
+    args: { input: t.arg({ type: EventPublishInput, required: true, description: 'The event.' }) },
+    resolve: (_, { input }, { viewer, events }) =>
+      payloadOf(['eventId', 'duplicate'], () => events.publish(viewer, input)),
+  }),
+  eventPublishBatch: t.field({
+    type: EventPublishBatchPayload,
+    description: 'Publishes up to 500 events at once; each succeeds or fails for itself.',
+    authScopes: { publish: true },
+    args: { events: t.arg({ type: [EventPublishInput], required: true, description: 'The events, 1 to 500.' }) },
+    resolve: (_, args, { viewer, events }) =>
+      payloadOf(['results'], async () => ({ results: await events.publishBatch(viewer, args.events) })),
+  }),
+}))
+
+const EventFilter = builder.inputType('EventFilter', {
+  description: 'Which events to list: AND between the fields, OR inside each.',
+  fields: (t) => ({
+    types: t.stringList({ description: 'Of one of these types: names, `invoice.*` or `*`.' }),
+    since: t.field({ type: 'DateTime', description: 'Accepted at this moment or later.' }),
+    until: t.field({ type: 'DateTime', description: 'Accepted before this moment.' }),
+  }),
+})
+
+builder.queryFields((t) => ({
+  event: t.field({
+    type: EventRef,
+    nullable: true,
+    description:
+      'An event; null when there is none with this id, or it is no longer kept, or belongs to another tenant.',
+    authScopes: { read: true },
+    args: { id: t.arg.id({ required: true, description: 'The event, `evt_…`.' }) },
+    resolve: (_, { id }, { loaders }) => find(loaders.event, 'evt', id),
+  }),
+  events: t.connection(
+    {
+      type: EventRef,
+      description: 'The events of a tenant, newest first; also those that no endpoint wanted.',
+      authScopes: { read: true },
+      args: {
+        tenant: t.arg.string({
+          description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+        }),
+        filter: t.arg({ type: EventFilter, description: 'Which of them.' }),
+      },
+      resolve: (_, { tenant, filter, ...page }, { viewer, events }) => events.list(viewer, tenant, filter, page),
+    },
+    EventConnection,
+  ),
+}))

@@ -1,0 +1,73 @@
+import DataLoader from 'dataloader'
+import {
+  type AttemptId,
+  type DeliveryId,
+  type EndpointId,
+  type EventId,
+  type Id,
+  type Prefix,
+  parsePublicId,
+  type TenantId,
+} from '../../schema/ids.ts'
+import type { PageRequest } from '../postgres/keyset.ts'
+import type { Reach } from '../tenants/access.ts'
+import type { Capabilities } from './capabilities.ts'
+
+/** Reads what several resolvers want at the same moment with one statement. */
+export type Loaders = ReturnType<typeof createLoaders>
+
+export function createLoaders({ tenants, endpoints, events, deliveries, attempts }: Capabilities, reach: Reach) {
+  return {
+    tenant: byId((ids: readonly TenantId[]) => tenants.byIds(reach, ids)),
+    endpoint: byId((ids: readonly EndpointId[]) => endpoints.byIds(reach, ids)),
+    event: byId((ids: readonly EventId[]) => events.byIds(reach, ids)),
+    payload: byId((ids: readonly EventId[]) => events.payloads(reach, ids)),
+    delivery: byId((ids: readonly DeliveryId[]) => deliveries.byIds(reach, ids)),
+    attempt: byId((ids: readonly AttemptId[]) => attempts.byIds(reach, ids)),
+    responseBody: byId((ids: readonly AttemptId[]) => attempts.bodies(reach, ids)),
+    sentBody: byId((ids: readonly EventId[]) => deliveries.sentBodies(reach, ids)),
+    deliveriesOfEvent: byParent((ids: readonly EventId[], page) => deliveries.ofEvents(reach, ids, page)),
+    deliveriesOfEndpoint: byParent((ids: readonly EndpointId[], page) => deliveries.ofEndpoints(reach, ids, page)),
+    attemptsOfDelivery: byParent((ids: readonly DeliveryId[], page) => attempts.ofDeliveries(reach, ids, page)),
+  }
+}
+
+/** What a public id names, or null: absent, foreign and misspelt are the same. */
+export async function find<P extends Prefix, Row>(
+  loader: DataLoader<Id<P>, Row | null>,
+  prefix: P,
+  text: string,
+): Promise<Row | null> {
+  const id = parsePublicId(prefix, text)
+  return id === null ? null : loader.load(id)
+}
+
+// They gather, and keep nothing: a live feed reads through its loaders for hours.
+const OPTIONS = { cache: false, maxBatchSize: 500 } as const
+
+function byId<Key extends Id, Row extends { id: Key }>(read: (ids: readonly Key[]) => Promise<readonly Row[]>) {
+  return new DataLoader<Key, Row | null>(async (ids) => {
+    const rows = new Map((await read([...new Set(ids)])).map((row) => [row.id, row]))
+    return ids.map((id) => rows.get(id) ?? null)
+  }, OPTIONS)
+}
+
+/** Pages of several parents; `read` answers in the order of the ids. */
+function byParent<Key extends Id, Page>(read: (ids: readonly Key[], page: PageRequest) => Promise<readonly Page[]>) {
+  return new DataLoader<{ parent: Key; page: PageRequest }, Page>(async (keys) => {
+    const groups = Map.groupBy(keys, ({ page }) => JSON.stringify(page))
+    const pages = new Map<string, Page>()
+    const nameOf = ({ parent, page }: { parent: Key; page: PageRequest }) => `${parent} ${JSON.stringify(page)}`
+    await Promise.all(
+      [...groups.values()].map(async (group) => {
+        const ids = [...new Set(group.map(({ parent }) => parent))]
+        const page = (group[0] as { page: PageRequest }).page
+        const found = await read(ids, page)
+        ids.forEach((parent, index) => {
+          pages.set(nameOf({ parent, page }), found[index] as Page)
+        })
+      }),
+    )
+    return keys.map((key) => pages.get(nameOf(key)) as Page)
+  }, OPTIONS)
+}

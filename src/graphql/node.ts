@@ -1,0 +1,43 @@
+import { prefixOf } from '../../schema/ids.ts'
+import { builder } from './builder.ts'
+import { find, type Loaders } from './loaders.ts'
+import { NodeRef } from './refs.ts'
+
+builder.queryField('node', (t) =>
+  t.field({
+    type: NodeRef,
+    nullable: true,
+    description:
+      'The object with this id, whatever kind it is; null when there is none, or when it belongs to another tenant.',
+    authScopes: { read: true },
+    args: {
+      id: t.arg.id({
+        required: true,
+        description: 'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…` or `att_…`.',
+      }),
+    },
+    resolve: (_, { id }, { loaders }) => findNode(loaders, id),
+  }),
+)
+
+async function findNode(loaders: Loaders, id: string): Promise<object | null> {
+  switch (prefixOf(id)) {
+    case 'ten':
+      return named('Tenant', await find(loaders.tenant, 'ten', id))
+    case 'ep':
+      return named('Endpoint', await find(loaders.endpoint, 'ep', id))
+    case 'evt':
+      return named('Event', await find(loaders.event, 'evt', id))
+    case 'dlv':
+      return named('Delivery', await find(loaders.delivery, 'dlv', id))
+    case 'att':
+      return named('Attempt', await find(loaders.attempt, 'att', id))
+    default:
+      return null
+  }
+}
+
+/** By its name GraphQL tells which type a node is. */
+function named(typename: string, row: object | null): object | null {
+  return row === null ? null : { ...row, __typename: typename }
+}

@@ -1,0 +1,47 @@
+import type { Attempt } from '../attempts/find.ts'
+import type { Delivery } from '../deliveries/find.ts'
+import type { Endpoint } from '../endpoints/find.ts'
+import type { Event } from '../events/find.ts'
+import type { Tenant } from '../tenants/find.ts'
+import { builder } from './builder.ts'
+
+/** The objects of the API and their lists, declared before their fields because they point to each other. */
+
+export const NodeRef = builder.nodeInterfaceRef()
+
+export const TenantRef = builder.objectRef<Tenant>('Tenant')
+export const EndpointRef = builder.objectRef<Endpoint>('Endpoint')
+export const EventRef = builder.objectRef<Event>('Event')
+export const DeliveryRef = builder.objectRef<Delivery>('Delivery')
+export const AttemptRef = builder.objectRef<Attempt>('Attempt')
+
+export const EndpointConnection = builder.connectionObject(
+  { type: EndpointRef, name: 'EndpointConnection', description: 'A page of endpoints, newest first.' },
+  { name: 'EndpointEdge', description: 'An endpoint and where it stands in its list.' },
+)
+
+export const EventConnection = builder.connectionObject(
+  { type: EventRef, name: 'EventConnection', description: 'A page of events, newest first.' },
+  { name: 'EventEdge', description: 'An event and where it stands in its list.' },
+)
+
+export const DeliveryConnection = builder.connectionObject(
+  { type: DeliveryRef, name: 'DeliveryConnection', description: 'A page of deliveries, newest first.' },
+  { name: 'DeliveryEdge', description: 'A delivery and where it stands in its list.' },
+)
+
+export const AttemptConnection = builder.connectionObject(
+  {
+    type: AttemptRef,
+    name: 'AttemptConnection',
+    description: 'A page of attempts, newest first.',
+    fields: (t) => ({
+      feedCursor: t.string({
+        description:
+          'A cursor of the live feed, taken before the page was read: `deliveryAttempts(after:)` with it misses nothing that came after.',
+        resolve: (page) => (page as unknown as { feedCursor: string }).feedCursor,
+      }),
+    }),
+  },
+  { name: 'AttemptEdge', description: 'An attempt and where it stands in its list.' },
+)

@@ -1,0 +1,53 @@
+import { GraphQLError, Kind, type ValueNode } from 'graphql'
+import { AlteredNumber, isAltered } from '../events/payload.ts'
+import { builder } from './builder.ts'
+
+// RFC 3339: what `new Date` takes is far more, and depends on the machine's time zone where the text has none.
+const DATE_TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/
+
+builder.scalarType('DateTime', {
+  description:
+    'A moment in UTC with milliseconds, like `2026-11-20T19:34:30.123Z`. As input any RFC 3339 text with a zone.',
+  serialize: (value) => (value as Date).toISOString(),
+  parseValue: readDateTime,
+  parseLiteral: (node) => readDateTime(node.kind === Kind.STRING ? node.value : undefined),
+})
+
+builder.scalarType('JSON', {
+  description:
+    'Any JSON value: object, list, string, number, boolean or null. Numbers that a double cannot hold exactly are refused; send those as text.',
+  serialize: (value) => value,
+  // As it came out of the parser; numbers that it would have altered are marked in there already.
+  parseValue: (value) => value,
+  parseLiteral: readLiteral,
+})
+
+function readDateTime(value: unknown): Date {
+  const date = typeof value === 'string' && DATE_TIME.test(value) ? new Date(value) : null
+  if (date !== null && !Number.isNaN(date.getTime())) return date
+  const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : 'This'
+  throw new GraphQLError(`${shown} is not a DateTime; one looks like "2026-11-20T19:34:30.123Z".`)
+}
+
+function readLiteral(node: ValueNode, variables?: Record<string, unknown> | null): unknown {
+  switch (node.kind) {
+    case Kind.INT:
+    case Kind.FLOAT:
+      return isAltered(node.value) ? new AlteredNumber(node.value) : Number(node.value)
+    case Kind.STRING:
+    case Kind.BOOLEAN:
+      return node.value
+    case Kind.ENUM:
+      throw new GraphQLError(`${node.value} is not JSON; a string stands in double quotes.`, { nodes: node })
+    case Kind.NULL:
+      return null
+    case Kind.VARIABLE:
+      // Absent while a document is validated; its value is checked when there is one.
+      return variables?.[node.name.value]
+    case Kind.LIST:
+      return node.values.map((value) => readLiteral(value, variables))
+    case Kind.OBJECT:
+      // Not by assignment: a field named `__proto__` is a field like any other.
+      return Object.fromEntries(node.fields.map(({ name, value }) => [name.value, readLiteral(value, variables)]))
+  }
+}

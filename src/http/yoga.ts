@@ -1,0 +1,85 @@
+import type { GraphQLSchema } from 'graphql'
+import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga'
+import type { Capabilities } from '../graphql/capabilities.ts'
+import { type Context, createContext } from '../graphql/context.ts'
+import { presentError } from '../graphql/errors.ts'
+import { createLimits } from '../graphql/limits.ts'
+import type { Log } from '../log.ts'
+import type { Viewer } from '../tenants/access.ts'
+import type { Params } from './body.ts'
+
+export const GRAPHQL_PATH = '/graphql'
+
+/** What is known of a request before GraphQL begins. Over WebSocket there are no params: the message has them. */
+export type Incoming = { viewer: Viewer; requestId: string; operation: Params | null }
+export type Yoga = YogaServerInstance<Incoming, Context>
+
+export type YogaOptions = { schema: GraphQLSchema; capabilities: Capabilities; log: Log; introspection: boolean }
+
+/** Parsing, validating, limits, execution and the masking of errors: one pipeline for HTTP, SSE and WebSocket. */
+export function createPipeline({ schema, capabilities, log, introspection }: YogaOptions): Yoga {
+  const present = (error: unknown, requestId: string) =>
+    presentError(error, { requestId, log, hideSuggestions: !introspection })
+  return createYoga<Incoming, Context>({
+    schema,
+    graphqlEndpoint: GRAPHQL_PATH,
+    context: ({ viewer, requestId }) => createContext(capabilities, viewer, requestId),
+    plugins: [operationFromWrapper, presentErrors(present), createLimits({ introspection })],
+    // What goes wrong outside an operation has no request that could be named; errors presented already stay as they are.
+    maskedErrors: { maskError: (error) => present(error, 'none') },
+    // Ours does these before yoga is called, for all answers alike.
+    cors: false,
+    maxRequestBodySize: false,
+    graphiql: false,
+    landingPage: false,
+    multipart: false,
+    batching: false,
+    logging: false,
+  })
+}
+
+/** The wrapper has read the body, with its own cap: yoga must not try again. */
+const operationFromWrapper: Plugin<object, Incoming> = {
+  onRequestParse({ setRequestParser, serverContext }) {
+    setRequestParser(() => serverContext.operation as never)
+  },
+}
+
+/** Every error of an operation passes here, with the id of its request. */
+function presentErrors(present: (error: unknown, requestId: string) => Error): Plugin<Context> {
+  const ofResult = (result: unknown, requestId: string) => {
+    const { errors } = result as { errors?: readonly unknown[] }
+    return errors ? { ...(result as object), errors: errors.map((error) => present(error, requestId)) } : null
+  }
+  return {
+    onExecute({ context }) {
+      return {
+        onExecuteDone({ result, setResult }) {
+          const presented = ofResult(result, context.requestId)
+          if (presented) setResult(presented as never)
+        },
+      }
+    },
+    onSubscribe({ context }) {
+      const { requestId } = context
+      return {
+        onSubscribeResult({ result, setResult }) {
+          if (Symbol.asyncIterator in result) {
+            return {
+              onNext({ result, setResult }) {
+                const presented = ofResult(result, requestId)
+                if (presented) setResult(presented as never)
+              },
+            }
+          }
+          const presented = ofResult(result, requestId)
+          if (presented) setResult(presented as never)
+          return undefined
+        },
+        onSubscribeError({ error, setError }) {
+          setError(present(error, requestId))
+        },
+      }
+    },
+  }
+}

@@ -1,0 +1,144 @@
+import {
+  type DeliveryId,
+  deliveryIdOf,
+  type EndpointId,
+  type EventId,
+  highestIdAt,
+  lowestIdAt,
+  type TenantId,
+  timeOf,
+} from '../../schema/ids.ts'
+import { admit } from '../deliveries/admission.ts'
+import { deliverTicket, lockAllowances, setBacklog, type Ticketed } from '../deliveries/admit.ts'
+import { wants } from '../endpoints/matching.ts'
+import type { Db, Tx } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import type { Claim, Tickets } from '../queue/tickets.ts'
+
+/** What an `outbox` ticket says. */
+export type OutboxTicket = { events: EventId[] }
+
+export type RouteContext = { db: Db; tickets: Tickets; clock: Clock }
+
+type EventRow = { id: EventId; tenantId: TenantId; type: string }
+type EndpointRow = { id: EndpointId; tenantId: TenantId; eventTypes: string[] | null }
+type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId }
+type NewDelivery = Match & { ticket: string | null; depth: number }
+
+export type RouteReport = { admitted: number; backlogBegan: boolean }
+
+const MOST_ROWS_PER_INSERT = 5000
+
+/** Decides where some events go and creates their deliveries, those that may go at once with tickets: all of it or nothing. */
+export async function route(
+  { db, tickets, clock }: RouteContext,
+  claims: readonly Claim<OutboxTicket>[],
+): Promise<RouteReport> {
+  return db.transaction(async (tx) => {
+    const finished = await tickets.finish(tx, 'outbox', claims)
+    const ids = claims.filter(({ id }) => finished.has(id)).flatMap(({ data }) => data.events)
+    if (ids.length === 0) return { admitted: 0, backlogBegan: false }
+    const events = await readEvents(tx, ids)
+    const matches = match(events, await readEndpoints(tx, events))
+    const now = clock.now()
+    const { deliveries, intoBacklog } = await admitAll(tx, matches, now)
+    const created = await createDeliveries(tx, deliveries, now)
+    const admitted = created.filter((delivery) => delivery.ticket !== null)
+    await Promise.all([
+      tickets.enqueue(
+        tx,
+        'deliver',
+        admitted.map((delivery) => deliverTicket(ticketed(delivery))),
+      ),
+      setBacklog(tx, intoBacklog, true),
+      stampEvents(tx, ids, now),
+    ])
+    return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0 }
+  })
+}
+
+async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {
+  const { lowest, highest } = boundsOf(ids)
+  return tx<EventRow[]>`
+    select id, tenant_id as "tenantId", type from postrider.events
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} order by id`
+}
+
+/** Read anew each time, never cached: an endpoint created a moment before an event must not miss it. */
+async function readEndpoints(tx: Tx, events: readonly EventRow[]): Promise<EndpointRow[]> {
+  const tenants = [...new Set(events.map((event) => event.tenantId))]
+  return tx<EndpointRow[]>`
+    select id, tenant_id as "tenantId", event_types as "eventTypes" from postrider.endpoints
+    where tenant_id = any(${tenants as never}::uuid[]) and deleted_at is null`
+}
+
+function match(events: readonly EventRow[], endpoints: readonly EndpointRow[]): Match[] {
+  const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
+  return events.flatMap((event) =>
+    (ofTenant.get(event.tenantId) ?? [])
+      .filter((endpoint) => wants(endpoint.eventTypes, event.type))
+      .map((endpoint) => ({ delivery: deliveryIdOf(event.id, endpoint.id), event, endpoint: endpoint.id })),
+  )
+}
+
+async function admitAll(
+  tx: Tx,
+  matches: readonly Match[],
+  now: Date,
+): Promise<{ deliveries: NewDelivery[]; intoBacklog: EndpointId[] }> {
+  const byEndpoint = Map.groupBy(matches, (one) => one.endpoint)
+  const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
+  const deliveries: NewDelivery[] = []
+  const intoBacklog: EndpointId[] = []
+  for (const [endpoint, arriving] of byEndpoint) {
+    const allowance = allowances.get(endpoint)
+    // Deleted since it was read: nothing is created for it.
+    if (!allowance || allowance.deleted) continue
+    const { admitted, backlog } = admit(allowance, arriving.length)
+    for (const [index, one] of arriving.entries()) {
+      const ticket = index < admitted ? crypto.randomUUID() : null
+      deliveries.push({ ...one, ticket, depth: allowance.ticketed + index })
+    }
+    if (backlog && !allowance.backlog) intoBacklog.push(endpoint)
+  }
+  return { deliveries, intoBacklog }
+}
+
+/** Returns those that are new: a delivery's id is derived from event and endpoint, so a second one cannot come to be. */
+async function createDeliveries(tx: Tx, deliveries: readonly NewDelivery[], now: Date): Promise<NewDelivery[]> {
+  const created: NewDelivery[] = []
+  for (let at = 0; at < deliveries.length; at += MOST_ROWS_PER_INSERT) {
+    const chunk = deliveries.slice(at, at + MOST_ROWS_PER_INSERT)
+    const column = <T>(pick: (delivery: NewDelivery) => T) => chunk.map(pick) as never
+    const rows = await tx<{ id: DeliveryId }[]>`
+      insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, ticket_id, waiting_for, created_at)
+      select id, tenant_id, event_id, endpoint_id, event_type, ticket_id,
+        case when ticket_id is null then 'ALLOWANCE' end, ${now.toISOString()}
+      from unnest(
+        ${column(({ delivery }) => delivery)}::uuid[], ${column(({ event }) => event.tenantId)}::uuid[],
+        ${column(({ event }) => event.id)}::uuid[], ${column(({ endpoint }) => endpoint)}::uuid[],
+        ${column(({ event }) => event.type)}::text[], ${column(({ ticket }) => ticket)}::uuid[]
+      ) as made (id, tenant_id, event_id, endpoint_id, event_type, ticket_id)
+      on conflict do nothing returning id`
+    const fresh = new Set(rows.map(({ id }) => id))
+    created.push(...chunk.filter(({ delivery }) => fresh.has(delivery)))
+  }
+  return created
+}
+
+function ticketed({ delivery, endpoint, ticket, depth }: NewDelivery): Ticketed {
+  return { delivery, endpoint, ticket: ticket as string, depth, firstAttempt: true }
+}
+
+/** Marks events as routed, those that nobody wants as well: every event is kept and explained. */
+async function stampEvents(tx: Tx, ids: readonly EventId[], now: Date): Promise<void> {
+  const { lowest, highest } = boundsOf(ids)
+  await tx`
+    update postrider.events set routed_at = ${now.toISOString()}
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
+}
+
+function boundsOf(ids: readonly EventId[]): { lowest: string; highest: string } {
+  const times = ids.map(timeOf)
+  return { lowest: lowestIdAt(Math.min(...times)), highest: highestIdAt(Math.max(...times)) }
+}

@@ -1,0 +1,110 @@
+import { onTestFinished } from 'vitest'
+import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
+import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { createFeed } from '../../src/attempts/feed.ts'
+import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
+import { parseNetworks } from '../../src/egress/address-rules.ts'
+import { createEgress } from '../../src/egress/request.ts'
+import { secretContext } from '../../src/endpoints/secrets.ts'
+import { createPublisher } from '../../src/events/publish.ts'
+import { install } from '../../src/install.ts'
+import { type Log, silentLog } from '../../src/log.ts'
+import { type Address, type Db, openClient } from '../../src/postgres/client.ts'
+import type { Clock } from '../../src/postgres/clock.ts'
+import { createWake } from '../../src/queue/wake.ts'
+import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
+import { createSealer } from '../../src/sealing/sealer.ts'
+import { startWorker } from '../../src/worker.ts'
+import { createDatabase, openDatabase } from './database.ts'
+
+export const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+const KEYS = parseMasterKeys(Buffer.alloc(32, 7).toString('base64'))
+
+/** A clock that tests move by hand; it runs on from there. */
+export function movableClock(): Clock & { forward(ms: number): void } {
+  let offset = 0
+  return {
+    now: () => new Date(Date.now() + offset),
+    forward(ms) {
+      offset += ms
+    },
+  }
+}
+
+export type EngineOptions = {
+  address?: Exclude<Address, string>
+  clock?: Clock
+  concurrency?: number
+  log?: Log
+  worker?: boolean
+}
+
+/** The engine of one process on a real database, without the API: publisher, feed, and a worker unless told not to. */
+export async function startEngine(options: EngineOptions = {}) {
+  const address = options.address ?? (await createDatabase())
+  const clock = options.clock ?? { now: () => new Date() }
+  const log = options.log ?? silentLog
+  const db = await openDatabase(address)
+  const { queue, epoch, defaultTenantId } = await install(db, clock, { log, supervise: options.worker !== false })
+  const wake = await createWake(await openClient(address, { max: 2, name: 'wake', log }), log)
+  const { tickets } = queue
+  const sealer = createSealer(KEYS)
+  const egress = createEgress({ allowNetworks: parseNetworks('127.0.0.0/8') })
+  const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
+  const feed = createFeed({ db, wake, clock, log, epoch })
+  const redeliverer = createRedeliverer({ db, tickets, wake, clock })
+  const worker =
+    options.worker === false
+      ? null
+      : await startWorker({ db, queue, wake, clock, log, egress, sealer, concurrency: options.concurrency ?? 256 })
+  let stopped = false
+  const stop = async () => {
+    if (stopped) return
+    stopped = true
+    await worker?.stop(new Date(Date.now() + 5000))
+    feed.close()
+    await queue.close()
+    await wake.close()
+    await egress.close()
+  }
+  onTestFinished(stop)
+  const addEndpoint = (url: string, settings: EndpointSettings = {}) =>
+    insertEndpoint(db, sealer, defaultTenantId, url, settings)
+  return {
+    address,
+    db,
+    queue,
+    tickets,
+    wake,
+    clock,
+    publisher,
+    feed,
+    redeliverer,
+    tenantId: defaultTenantId,
+    addEndpoint,
+    stop,
+  }
+}
+
+type EndpointSettings = {
+  maxInFlight?: number
+  timeoutSeconds?: number
+  retryPolicy?: StoredRetryPolicy
+  eventTypes?: string[]
+}
+
+async function insertEndpoint(
+  db: Db,
+  sealer: ReturnType<typeof createSealer>,
+  tenantId: TenantId,
+  url: string,
+  { maxInFlight = 20, timeoutSeconds = 15, retryPolicy, eventTypes }: EndpointSettings,
+): Promise<EndpointId> {
+  const id = newId<'ep'>(new Date())
+  await db.sql`insert into postrider.endpoints (id, tenant_id, url, event_types, retry_policy, timeout_seconds, max_in_flight, created_at, updated_at)
+    values (${id}, ${tenantId}, ${url}, ${eventTypes ?? null}, ${retryPolicy ? JSON.stringify(retryPolicy) : null}::text::jsonb,
+      ${timeoutSeconds}, ${maxInFlight}, now(), now())`
+  const sealed = sealer.seal(SECRET, secretContext(tenantId, id))
+  await db.sql`insert into postrider.secrets (id, tenant_id, endpoint_id, sealed, created_at) values (${newId(new Date())}, ${tenantId}, ${id}, ${sealed}, now())`
+  return id
+}
