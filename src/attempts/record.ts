@@ -1,12 +1,10 @@
 import type { attemptBodies, attempts } from '../../schema/tables/attempts.ts'
 import type { Tx } from '../postgres/client.ts'
+import { LOCKS } from '../postgres/locks.ts'
 
 export type NewAttempt = Omit<typeof attempts.$inferInsert, 'position'> & {
   responseBody: (typeof attemptBodies.$inferInsert)['body'] | null
 }
-
-// Any number that is ours: it names the lock under which positions are given.
-const POSITION_LOCK = 7_768_310_002n
 
 /**
  * Writes attempts and gives them their positions. Call it as the last step of a transaction: the lock it takes is held to
@@ -22,7 +20,7 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
     withBody.length > 0 &&
       tx`insert into postrider.attempt_bodies (id, body) select id, decode(body, 'base64')
         from unnest(${body((a) => a.id)}::uuid[], ${body((a) => a.responseBody?.toString('base64'))}::text[]) as kept (id, body)`,
-    tx`select pg_advisory_xact_lock(${POSITION_LOCK.toString()}::bigint)`,
+    tx`select pg_advisory_xact_lock(${LOCKS.attemptPositions}::bigint)`,
     tx`insert into postrider.attempts (
         id, tenant_id, delivery_id, event_id, endpoint_id, event_type, number, trigger, duration_ms, succeeded, error_class,
         error_message, method, url, request_headers, request_bytes, status, response_headers, response_bytes,

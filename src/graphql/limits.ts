@@ -1,9 +1,12 @@
 import {
+  type ASTNode,
   type ASTVisitor,
   GraphQLError,
   Kind,
   NoSchemaIntrospectionCustomRule,
   parse,
+  type SelectionNode,
+  type SelectionSetNode,
   type ValidationContext,
   validate,
 } from 'graphql'

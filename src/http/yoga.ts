@@ -1,4 +1,4 @@
-import type { GraphQLSchema } from 'graphql'
+import { GraphQLError, type GraphQLSchema } from 'graphql'
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga'
 import type { Capabilities } from '../graphql/capabilities.ts'
 import { type Context, createContext } from '../graphql/context.ts'
@@ -26,7 +26,7 @@ export function createPipeline({ schema, capabilities, log, introspection }: Yog
     context: ({ viewer, requestId }) => createContext(capabilities, viewer, requestId),
     plugins: [operationFromWrapper, presentErrors(present), createLimits({ introspection })],
     // What goes wrong outside an operation has no request that could be named; errors presented already stay as they are.
-    maskedErrors: { maskError: (error) => present(error, 'none') },
+    maskedErrors: { maskError: (error) => (isPresented(error) ? error : present(error, 'none')) },
     // Ours does these before yoga is called, for all answers alike.
     cors: false,
     maxRequestBodySize: false,
@@ -37,6 +37,8 @@ export function createPipeline({ schema, capabilities, log, introspection }: Yog
     logging: false,
   })
 }
+
+const isPresented = (error: unknown): error is GraphQLError => error instanceof GraphQLError && !error.originalError
 
 /** The wrapper has read the body, with its own cap: yoga must not try again. */
 const operationFromWrapper: Plugin<object, Incoming> = {

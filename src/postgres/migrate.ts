@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Db } from './client.ts'
+import { LOCKS } from './locks.ts'
 
 /** This program is older than the database it was started on. */
 export class NewerSchema extends Error {
@@ -14,8 +15,6 @@ export class NewerSchema extends Error {
 
 const FOLDER = fileURLToPath(new URL('../../schema/migrations', import.meta.url))
 const TABLE = { migrationsSchema: 'postrider', migrationsTable: 'migrations' }
-// Any number that is ours: it names the lock under which processes that start at once take turns.
-const LOCK = 7_768_310_001n
 
 /**
  * Runs `work` under the lock that serialises everything that installs or changes tables. It is held by the transaction of
@@ -25,7 +24,7 @@ export async function underMigrationLock<T>(db: Db, work: () => Promise<T>): Pro
   return db.transaction(async (tx) => {
     await tx`set local lock_timeout = '120s'`
     await tx`set local idle_in_transaction_session_timeout = 0`
-    await tx`select pg_advisory_xact_lock(${LOCK.toString()}::bigint)`
+    await tx`select pg_advisory_xact_lock(${LOCKS.migration}::bigint)`
     return work()
   })
 }

@@ -30,7 +30,7 @@ export async function checkDatabase({ sql }: Db): Promise<void> {
       has_database_privilege(current_database(), 'CREATE')
         or (to_regnamespace('postrider') is not null and to_regnamespace('postrider_queue') is not null) as "mayCreate",
       pg_is_in_recovery() as "inRecovery"`.catch((error: unknown) => {
-    throw explain(error)
+    throw explainFault(error)
   })
   const fault = judge(facts as Facts)
   if (fault) throw new UnusableDatabase(...fault)
@@ -102,7 +102,8 @@ const EXPLANATIONS: Record<string, [DatabaseFault, string]> = {
   '57P03': ['DATABASE_UNREACHABLE', 'The server is starting up or shutting down. Try again in a moment.'],
 }
 
-function explain(error: unknown): unknown {
+/** A failure to reach the server, in plain words where they are known. */
+export function explainFault(error: unknown): unknown {
   const explanation = EXPLANATIONS[String((error as { code?: unknown }).code)]
   return explanation ? new UnusableDatabase(...explanation, error) : error
 }

@@ -1,7 +1,6 @@
 import type { Sql } from './client.ts'
+import { LOCKS } from './locks.ts'
 
-// Any number that is ours. Held shared by every process that works on this database, for as long as its session lives.
-const PRESENCE_LOCK = '7768310003'
 const POLL_MS = 100
 
 /**
@@ -12,14 +11,14 @@ const POLL_MS = 100
 export async function announcePresence(sql: Sql, patienceMs: number): Promise<{ alone: boolean }> {
   const deadline = performance.now() + patienceMs
   for (;;) {
-    const [row] = await sql<[{ alone: boolean }]>`select pg_try_advisory_lock(${PRESENCE_LOCK}::bigint) as alone`
+    const [row] = await sql<[{ alone: boolean }]>`select pg_try_advisory_lock(${LOCKS.presence}::bigint) as alone`
     if (row.alone) {
-      await sql`select pg_advisory_lock_shared(${PRESENCE_LOCK}::bigint), pg_advisory_unlock(${PRESENCE_LOCK}::bigint)`
+      await sql`select pg_advisory_lock_shared(${LOCKS.presence}::bigint), pg_advisory_unlock(${LOCKS.presence}::bigint)`
       return { alone: true }
     }
     if (performance.now() >= deadline) break
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
-  await sql`select pg_advisory_lock_shared(${PRESENCE_LOCK}::bigint)`
+  await sql`select pg_advisory_lock_shared(${LOCKS.presence}::bigint)`
   return { alone: false }
 }

@@ -5,6 +5,7 @@ import { newId, type TenantId } from '../../schema/ids.ts'
 import type { Scope } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
 import type { Orm } from '../postgres/client.ts'
+import { LOCKS } from '../postgres/locks.ts'
 import type { Viewer } from './access.ts'
 
 export type NewApiKey = { tenantId: TenantId | null; name: string; scopes: Scope[]; expiresAt?: Date | null }
@@ -13,8 +14,6 @@ type Writer = Pick<Orm, 'insert'>
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const LONGEST_KEY = 256
-// Any number that is ours: processes that start at once on an empty database take turns.
-const FIRST_KEY_LOCK = 7_768_310_003
 
 /** Makes a key and returns its text, which is kept nowhere. */
 export async function createApiKey(orm: Writer, key: NewApiKey, now: Date): Promise<string> {
@@ -45,7 +44,7 @@ export async function ensureFirstKey(orm: Orm, options: { given: string | null; 
     return null
   }
   return orm.transaction(async (tx) => {
-    await tx.execute(sql`select pg_advisory_xact_lock(${FIRST_KEY_LOCK}::bigint)`)
+    await tx.execute(sql`select pg_advisory_xact_lock(${LOCKS.firstKey}::bigint)`)
     const [existing] = await tx.select({ id: apiKeys.id }).from(apiKeys).limit(1)
     return existing ? null : createApiKey(tx, { tenantId: null, name: 'first admin key', scopes: ['ADMIN'] }, now)
   })

@@ -1,0 +1,199 @@
+import { createFeed } from './attempts/feed.ts'
+import type { Config } from './config.ts'
+import { createRedeliverer } from './deliveries/redeliver.ts'
+import { parseNetworks } from './egress/address-rules.ts'
+import { createEgress } from './egress/request.ts'
+import { createPublisher } from './events/publish.ts'
+import { createCapabilities } from './graphql/capabilities.ts'
+import { buildSchema } from './graphql/schema.ts'
+import { createHttpServer } from './http/server.ts'
+import { type Installed, install } from './install.ts'
+import type { Log } from './log.ts'
+import { type Address, type Db, openClient, openPool } from './postgres/client.ts'
+import { type Clock, createDatabaseClock } from './postgres/clock.ts'
+import { startEmbeddedPostgres } from './postgres/embedded.ts'
+import { checkDatabase, explainFault } from './postgres/preflight.ts'
+import { announcePresence } from './postgres/presence.ts'
+import { createWake } from './queue/wake.ts'
+import { checkMasterKeys } from './sealing/key-check.ts'
+import { loadOrCreateMasterKeys, parseMasterKeys } from './sealing/master-keys.ts'
+import { createSealer } from './sealing/sealer.ts'
+import { ensureFirstKey } from './tenants/api-keys.ts'
+import { startWorker } from './worker.ts'
+
+export type App = {
+  /** Resolves when the API answers and deliveries move. When it rejects, everything it had begun is ended again. */
+  start(): Promise<Started>
+  /** Takes nothing more, finishes what is in flight within `withinMs`, and ends. */
+  stop(withinMs?: number): Promise<void>
+}
+
+export type Started = {
+  /** Where the API listens; null for a worker alone. */
+  url: string | null
+  /** The admin key made on a fresh installation: shown this once, kept nowhere. */
+  firstKey: string | null
+}
+
+/** What tests put in the place of the real thing. */
+export type Overrides = { clock?: Clock; postgresBinDir?: string; claimSeconds?: number }
+
+/** Another Postrider already works on this data directory. */
+export class DataDirectoryInUse extends Error {
+  readonly code = 'DATA_DIRECTORY_IN_USE'
+
+  constructor(dataDir: string) {
+    super(
+      `Another Postrider is running on ${dataDir}. Stop it first, or give this one its own POSTRIDER_DATA_DIR. Several processes share one database through DATABASE_URL.`,
+    )
+    this.name = 'DataDirectoryInUse'
+  }
+}
+
+const STOP_WITHIN_MS = 35_000
+const CLOCK_SYNC_MS = 60_000
+// A server that was left behind may take a moment to notice that the process before us is gone.
+const PREDECESSOR_PATIENCE_MS = 3000
+
+/** Puts the parts together; nothing runs before `start`. */
+export function createApp(config: Config, log: Log, overrides: Overrides = {}): App {
+  // Ended in the opposite order of how they were begun.
+  const ends: ((deadline: Date) => Promise<unknown> | unknown)[] = []
+  const stop = async (withinMs = STOP_WITHIN_MS) => {
+    const deadline = new Date(Date.now() + withinMs)
+    for (const end of ends.splice(0).reverse()) {
+      await Promise.resolve(end(deadline)).catch((err) => log.error({ err }, 'Something could not be ended cleanly'))
+    }
+  }
+  return {
+    async start() {
+      try {
+        return await start({ config, log, overrides, onEnd: (end) => ends.push(end) })
+      } catch (error) {
+        await stop(1000)
+        throw error
+      }
+    },
+    stop,
+  }
+}
+
+type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end: (deadline: Date) => unknown): void }
+
+async function start(context: StartContext): Promise<Started> {
+  const { config, log, overrides, onEnd } = context
+  // Before anything is touched: a malformed list of networks must not start.
+  const allowNetworks = parseNetworks(config.allowNetworks)
+  const { address, alone } = await reachPostgres(context)
+  const pool = async (name: string, max: number, byId = false): Promise<Db> => {
+    const db = await openPool(address, { max, name, log, byId })
+    onEnd(() => db.close())
+    return db
+  }
+  const api = await pool('api', 10)
+  await checkDatabase(api)
+  const clock = overrides.clock ?? (await keepTime(api, log, onEnd))
+  const works = config.role !== 'api'
+  const { queue, epoch, defaultTenantId } = await installAll(context, api, clock, works)
+  if (alone) await releaseClaims(queue, log)
+  const sealer = createSealer(
+    config.masterKeys ? parseMasterKeys(config.masterKeys) : await loadOrCreateMasterKeys(config.dataDir),
+  )
+  await checkMasterKeys(api.sql, sealer)
+  const firstKey = await ensureFirstKey(api.orm, { given: config.adminKey, now: clock.now() })
+  const wake = await createWake(await openClient(address, { max: 2, name: 'wake-ups', log }), log)
+  onEnd(() => wake.close())
+  const { tickets } = queue
+
+  if (works) {
+    const egress = createEgress({ allowNetworks, log })
+    onEnd(() => egress.close())
+    const db = await pool('worker', 8, true)
+    const worker = await startWorker({
+      db,
+      queue,
+      wake,
+      clock,
+      log,
+      egress,
+      sealer,
+      concurrency: config.workerConcurrency,
+    })
+    onEnd((deadline) => worker.stop(deadline))
+  }
+  if (config.role === 'worker') return { url: null, firstKey }
+
+  const { maxPayloadBytes, idempotencyHours } = config
+  const publisher = createPublisher({ db: api, tickets, wake, clock, log, maxPayloadBytes, idempotencyHours })
+  const redeliverer = createRedeliverer({ db: api, tickets, wake, clock })
+  const feed = createFeed({ db: api, wake, clock, log, epoch })
+  onEnd(() => feed.close())
+  const capabilities = createCapabilities({
+    db: api,
+    defaultTenantId,
+    publisher,
+    redeliverer,
+    feed,
+    sealer,
+    wake,
+    clock,
+  })
+  const ready = () => api.sql`select 1`
+  const server = createHttpServer({ config, capabilities, graphqlSchema: buildSchema(), log, ready })
+  await server.listen()
+  onEnd(() => server.close())
+  return { url: server.url(), firstKey }
+}
+
+/** The database that is configured, or the embedded one, started or adopted; with the only Postrider on it, if it is embedded. */
+async function reachPostgres(context: StartContext): Promise<{ address: Address; alone: boolean }> {
+  const { config, log, overrides, onEnd } = context
+  if (config.databaseUrl !== null)
+    return { address: config.databaseUrl, alone: await announce(context, config.databaseUrl, 0) }
+  const binDir = overrides.postgresBinDir === undefined ? {} : { binDir: overrides.postgresBinDir }
+  const { address, adopted, stop } = await startEmbeddedPostgres({ dataDir: config.dataDir, log, ...binDir })
+  // An adopted server may be another living Postrider's: then it is not ours to stop.
+  let ours = !adopted
+  onEnd(() => (ours ? stop() : undefined))
+  ours = await announce(context, address, adopted ? PREDECESSOR_PATIENCE_MS : 0)
+  if (!ours) throw new DataDirectoryInUse(config.dataDir)
+  return { address, alone: true }
+}
+
+async function announce({ log, onEnd }: StartContext, address: Address, patienceMs: number): Promise<boolean> {
+  const sql = await openClient(address, { max: 1, name: 'presence', log })
+  onEnd(() => sql.end({ timeout: 1 }))
+  return (
+    await announcePresence(sql, patienceMs).catch((error: unknown) => {
+      throw explainFault(error)
+    })
+  ).alone
+}
+
+async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise<Clock> {
+  const clock = createDatabaseClock(db.sql, log)
+  await clock.sync()
+  const timer = setInterval(() => {
+    clock.sync().catch((err) => log.debug({ err }, 'The database was not asked for the time'))
+  }, CLOCK_SYNC_MS)
+  onEnd(() => clearInterval(timer))
+  return clock
+}
+
+async function installAll(
+  { log, overrides, onEnd }: StartContext,
+  db: Db,
+  clock: Clock,
+  supervise: boolean,
+): Promise<Installed> {
+  const claimSeconds = overrides.claimSeconds === undefined ? {} : { claimSeconds: overrides.claimSeconds }
+  const installed = await install(db, clock, { log, supervise, ...claimSeconds })
+  onEnd(() => installed.queue.close())
+  return installed
+}
+
+/** Nobody else works here, so whatever is claimed was claimed by the dead: it need not wait for its claim to lapse. */
+async function releaseClaims({ tickets }: Installed['queue'], log: Log): Promise<void> {
+  const released = await tickets.releaseAll()
+  if (released > 0) log.info({ released }, 'Took back what was in flight when the process before this one ended')
+}

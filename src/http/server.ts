@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { GraphQLSchema } from 'graphql'
+import type { Config } from '../config.ts'
+import type { Capabilities } from '../graphql/capabilities.ts'
+import { unauthenticated } from '../graphql/errors.ts'
+import type { Log } from '../log.ts'
+import { answerError, answerGraphQLError, answerJson } from './answer.ts'
+import { BadRequest, readParams } from './body.ts'
+import { bearerToken } from './credentials.ts'
+import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
+import { answerCors } from './origins.ts'
+import { createWebSockets } from './websocket.ts'
+import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
+
+export type HttpServer = {
+  /** Resolves when requests are taken; rejects when the port is not to be had. */
+  listen(): Promise<void>
+  /** Where it listens, like `http://127.0.0.1:4000`. */
+  url(): string
+  /** Takes no more requests, ends live subscriptions, and gives what is under way a moment to end. */
+  close(): Promise<void>
+}
+
+export type HttpServerOptions = {
+  config: Pick<Config, 'host' | 'port' | 'allowedOrigins' | 'introspection' | 'graphiql'>
+  capabilities: Capabilities
+  graphqlSchema: GraphQLSchema
+  log: Log
+  /** Resolves when the database answers. */
+  ready(): Promise<unknown>
+}
+
+const READY_WITHIN_MS = 3000
+const CLOSE_WITHIN_MS = 5000
+
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  const { config, capabilities, graphqlSchema, log } = options
+  const { host, port, allowedOrigins, introspection } = config
+  const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, introspection })
+  const webSockets = createWebSockets({ yoga, capabilities, log, allowedOrigins })
+  const streams = new Set<ServerResponse>()
+  const graphiql = config.graphiql ? once(renderGraphiql) : null
+  const site: Site = { ...options, yoga, streams, graphiql }
+
+  const server = createServer((request, response) => {
+    answer(site, request, response).catch((err: unknown) => {
+      log.error({ err }, 'A request failed')
+      answerError(response, 500, { code: 'INTERNAL', message: 'Something went wrong on our side.' })
+    })
+  })
+  // Slow clients: headers within 10 s, the whole request within 60 s; an answer may last as long as it likes.
+  server.headersTimeout = 10_000
+  server.requestTimeout = 60_000
+  server.keepAliveTimeout = 65_000
+  server.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
+  return {
+    listen: () => listen(server, host, port),
+    url: () => urlOf(server, host),
+    async close() {
+      webSockets.close()
+      for (const stream of streams) stream.destroy()
+      await closeServer(server)
+    },
+  }
+}
+
+type Site = HttpServerOptions & {
+  yoga: Yoga
+  /** Answers that last: live subscriptions over SSE. */
+  streams: Set<ServerResponse>
+  graphiql: (() => Promise<GraphiqlPage>) | null
+}
+
+async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const path = new URL(request.url ?? '/', 'http://localhost').pathname.replace(/(?<=.)\/$/, '')
+  response.setHeader('x-content-type-options', 'nosniff')
+  if (path === GRAPHQL_PATH) return answerGraphql(site, request, response)
+  if (path === '/health') return answerJson(response, 200, { status: 'up' })
+  if (path === '/ready') return answerReady(site, response)
+  const message = `There is nothing at ${path.slice(0, 100)}. The API and GraphiQL are at ${GRAPHQL_PATH}.`
+  answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
+}
+
+async function answerGraphql(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { config, capabilities, yoga } = site
+  if (answerCors(request, response, config.allowedOrigins)) return
+  if (request.method !== 'GET' && request.method !== 'POST') {
+    return answerError(
+      response,
+      405,
+      { code: 'BAD_REQUEST', message: 'Use POST, or GET for queries.' },
+      { allow: 'GET, POST' },
+    )
+  }
+  if (request.method === 'GET' && request.headers.accept?.includes('text/html') && site.graphiql) {
+    return answerGraphiql(await site.graphiql(), request, response)
+  }
+  const requestId = randomUUID()
+  response.setHeader('x-request-id', requestId)
+  // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
+  const key = bearerToken(request.headers.authorization)
+  const viewer = key === null ? null : await capabilities.authenticate(key)
+  if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
+  try {
+    const operation = await readParams(request)
+    if (request.headers.accept?.includes('text/event-stream')) track(site.streams, response)
+    await yoga(request, response, { viewer, requestId, operation })
+  } catch (error) {
+    if (!(error instanceof BadRequest)) throw error
+    answerError(response, error.status, error)
+  }
+}
+
+function track(streams: Set<ServerResponse>, response: ServerResponse): void {
+  streams.add(response)
+  response.on('close', () => streams.delete(response))
+}
+
+function answerGraphiql(page: GraphiqlPage, request: IncomingMessage, response: ServerResponse): void {
+  const zipped = request.headers['accept-encoding']?.includes('gzip') ?? false
+  response.writeHead(200, {
+    'content-type': 'text/html; charset=utf-8',
+    // The page holds a key once somebody has put it in: no other page may frame it, and none learns its address.
+    'content-security-policy': "frame-ancestors 'none'",
+    'referrer-policy': 'no-referrer',
+    vary: 'Origin, Accept-Encoding',
+    ...(zipped ? { 'content-encoding': 'gzip' } : {}),
+  })
+  response.end(zipped ? page.gzipped : page.plain)
+}
+
+async function answerReady({ ready }: Site, response: ServerResponse): Promise<void> {
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error('late')), READY_WITHIN_MS).unref())
+  const answers = await Promise.race([ready(), late]).then(
+    () => true,
+    () => false,
+  )
+  if (answers) return answerJson(response, 200, { status: 'ready' })
+  answerJson(response, 503, { status: 'unavailable', reason: 'The database does not answer.' })
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function urlOf(server: Server, host: string): string {
+  const { port } = server.address() as AddressInfo
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+async function closeServer(server: Server): Promise<void> {
+  if (!server.listening) return
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS)
+  await closed
+  clearTimeout(deadline)
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null
+  return () => {
+    made ??= make()
+    return made
+  }
+}

@@ -1,0 +1,45 @@
+import { createApp, type Started } from './app.ts'
+import { type Config, readConfig } from './config.ts'
+import { createLog } from './log.ts'
+
+/** The process: configuration in, a running app, and a clean end. */
+async function main(): Promise<void> {
+  const config = readConfig()
+  const log = createLog(config.logLevel)
+  for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
+  const app = createApp(config, log)
+
+  let stopping = false
+  const stop = (signal: NodeJS.Signals) => {
+    // A second signal: at once. Claims lapse, and what was in flight is sent again.
+    if (stopping) process.exit(1)
+    stopping = true
+    log.info({ signal }, 'Stopping: finishing what is in flight')
+    app.stop().then(() => process.exit(0))
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+
+  const started = await app.start()
+  if (!stopping) welcome(config, started)
+}
+
+function welcome(config: Config, { url, firstKey }: Started): void {
+  const lines = [
+    url === null ? 'Postrider is delivering.' : `Postrider is running.\n\n  GraphiQL and API   ${url}/graphql`,
+    ...(firstKey === null
+      ? []
+      : [`  Admin key          ${firstKey}\n                     Keep it: it is shown only this once.`]),
+    ...(config.role !== 'api' && config.allowNetworks === ''
+      ? ['\n  Nothing can be delivered yet: POSTRIDER_ALLOW_NETWORKS says where to, e.g. 127.0.0.0/8']
+      : []),
+  ]
+  process.stdout.write(`${lines.join('\n')}\n\n`)
+}
+
+main().catch((error: unknown) => {
+  // A fault somebody can mend has a code and says what to do; anything else is ours, and its stack is wanted.
+  const known = error instanceof Error && 'code' in error && /^[A-Z][A-Z_]+$/.test(String(error.code))
+  process.stderr.write(`${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`)
+  process.exit(1)
+})

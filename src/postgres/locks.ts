@@ -1,0 +1,14 @@
+/**
+ * Every advisory lock we take, in one place, so that no two mean different things by one number. The numbers themselves
+ * are any that are ours; bigint as text, because postgres.js would send a number as int4.
+ */
+export const LOCKS = {
+  /** Installing and changing tables. */
+  migration: '7768310001',
+  /** Giving attempts their positions: held from there to the commit. */
+  attemptPositions: '7768310002',
+  /** Held shared by every process that works on this database, for as long as its session lives. */
+  presence: '7768310003',
+  /** Making the first API key. */
+  firstKey: '7768310004',
+} as const

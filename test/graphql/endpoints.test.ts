@@ -1,0 +1,200 @@
+import { describe, expect, test } from 'vitest'
+import { deliveryIdOf, type EndpointId, type EventId, newId, parsePublicId, publicId } from '../../schema/ids.ts'
+import { secretContext } from '../../src/endpoints/secrets.ts'
+import { startApi } from './api.ts'
+
+const FIELDS = `id url description eventTypes method state timeoutSeconds maxInFlight retry { delaysSeconds } tenant { key }`
+const CREATE = `mutation ($input: EndpointCreateInput!) {
+  endpointCreate(input: $input) { endpoint { ${FIELDS} } secret userErrors { code path message } }
+}`
+const UPDATE = `mutation ($id: ID!, $input: EndpointUpdateInput!) {
+  endpointUpdate(id: $id, input: $input) { endpoint { ${FIELDS} } userErrors { code path } }
+}`
+const change = (mutation: string) =>
+  `mutation ($id: ID!) { ${mutation}(id: $id) { endpoint { id state } userErrors { code path } } }`
+
+test('an endpoint is created with its defaults and a secret that is sealed', async () => {
+  const { ask, db, sealer, tenantId } = await startApi()
+  const { endpointCreate: created } = await ask(CREATE, { input: { url: 'https://example.com' } })
+
+  expect(created).toEqual({
+    endpoint: {
+      id: expect.stringMatching(/^ep_[0-9a-z]{26}$/),
+      url: 'https://example.com/',
+      description: null,
+      eventTypes: null,
+      method: 'POST',
+      state: 'ACTIVE',
+      timeoutSeconds: 15,
+      maxInFlight: 20,
+      retry: { delaysSeconds: [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400] },
+      tenant: { key: 'default' },
+    },
+    secret: expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/),
+    userErrors: [],
+  })
+  const id = parsePublicId('ep', String(created?.endpoint?.id)) as EndpointId
+  const [stored] = await db.sql<{ sealed: Buffer }[]>`select sealed from postrider.secrets where endpoint_id = ${id}`
+  expect(sealer.open(stored?.sealed as Buffer, secretContext(tenantId, id))).toBe(created?.secret)
+  expect(stored?.sealed.toString('latin1')).not.toContain(created?.secret)
+})
+
+test('what an update mentions changes; null is back to the default, absent is unchanged', async () => {
+  const { ask } = await startApi()
+  const input = {
+    url: 'https://example.com/a',
+    description: 'first',
+    eventTypes: ['invoice.*', 'invoice.*'],
+    method: 'PUT',
+    retry: { delaysSeconds: [1, 2] },
+    timeoutSeconds: 30,
+    maxInFlight: 1000,
+  }
+  const { endpointCreate } = await ask(CREATE, { input })
+  const id = endpointCreate?.endpoint?.id
+  expect(endpointCreate?.endpoint).toMatchObject({ ...input, eventTypes: ['invoice.*'] })
+
+  const { endpointUpdate: once } = await ask(UPDATE, { id, input: { url: 'https://example.com/b' } })
+  expect(once?.endpoint).toEqual({ ...endpointCreate?.endpoint, url: 'https://example.com/b' })
+
+  const nothing = {
+    description: null,
+    eventTypes: null,
+    method: null,
+    retry: null,
+    timeoutSeconds: null,
+    maxInFlight: null,
+  }
+  const { endpointUpdate: twice } = await ask(UPDATE, { id, input: nothing })
+  expect(twice?.endpoint).toMatchObject({
+    description: null,
+    eventTypes: null,
+    method: 'POST',
+    timeoutSeconds: 15,
+    maxInFlight: 20,
+  })
+  expect(twice?.endpoint?.retry?.delaysSeconds).toHaveLength(9)
+})
+
+describe('an endpoint is refused', () => {
+  test.each`
+    field               | input                                              | code               | path
+    ${'url'}            | ${{ url: 'ftp://example.com' }}                    | ${'INVALID_URL'}   | ${['url']}
+    ${'description'}    | ${{ description: 'x'.repeat(1025) }}               | ${'INVALID_INPUT'} | ${['description']}
+    ${'description'}    | ${{ description: 'a\u0000b' }}                     | ${'INVALID_INPUT'} | ${['description']}
+    ${'eventTypes'}     | ${{ eventTypes: [] }}                              | ${'INVALID_INPUT'} | ${['eventTypes']}
+    ${'eventTypes'}     | ${{ eventTypes: ['ok', 'not ok'] }}                | ${'INVALID_INPUT'} | ${['eventTypes', '1']}
+    ${'secret'}         | ${{ secret: 'whsec_c2hvcnQ=' }}                    | ${'INVALID_INPUT'} | ${['secret']}
+    ${'secret'}         | ${{ secret: `whsec_${'é'.repeat(40)}` }}           | ${'INVALID_INPUT'} | ${['secret']}
+    ${'retry'}          | ${{ retry: { delaysSeconds: [1, 0] } }}            | ${'INVALID_INPUT'} | ${['retry', 'delaysSeconds', '1']}
+    ${'retry'}          | ${{ retry: { delaysSeconds: [604801] } }}          | ${'INVALID_INPUT'} | ${['retry', 'delaysSeconds', '0']}
+    ${'retry'}          | ${{ retry: { delaysSeconds: Array(21).fill(1) } }} | ${'INVALID_INPUT'} | ${['retry', 'delaysSeconds']}
+    ${'timeoutSeconds'} | ${{ timeoutSeconds: 31 }}                          | ${'INVALID_INPUT'} | ${['timeoutSeconds']}
+    ${'maxInFlight'}    | ${{ maxInFlight: 0 }}                              | ${'INVALID_INPUT'} | ${['maxInFlight']}
+    ${'tenant'}         | ${{ tenant: 'nobody' }}                            | ${'NOT_FOUND'}     | ${['tenant']}
+  `('for its $field: $input', async ({ input, code, path }) => {
+    const { ask, db } = await startApi()
+    const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com', ...input } })
+    expect(endpointCreate).toMatchObject({
+      endpoint: null,
+      secret: null,
+      userErrors: [{ code, path: ['input', ...path] }],
+    })
+    expect(await db.sql`select 1 from postrider.endpoints`).toHaveLength(0)
+  })
+})
+
+test('the URL of an endpoint cannot be taken away', async () => {
+  const { ask } = await startApi()
+  const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com' } })
+  const { endpointUpdate } = await ask(UPDATE, { id: endpointCreate?.endpoint?.id, input: { url: null } })
+  expect(endpointUpdate?.userErrors).toEqual([{ code: 'INVALID_INPUT', path: ['input', 'url'] }])
+})
+
+test('pausing and resuming move the state, and resuming flags what waits', async () => {
+  const { ask, db } = await startApi()
+  const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com' } })
+  const id = endpointCreate?.endpoint?.id
+  expect((await ask(change('endpointPause'), { id })).endpointPause).toMatchObject({ endpoint: { state: 'PAUSED' } })
+  expect((await ask(change('endpointPause'), { id })).endpointPause).toMatchObject({ endpoint: { state: 'PAUSED' } })
+  expect((await ask(change('endpointResume'), { id })).endpointResume).toMatchObject({ endpoint: { state: 'ACTIVE' } })
+  expect(await db.sql`select backlog from postrider.endpoints`).toEqual([{ backlog: true }])
+
+  await db.sql`update postrider.endpoints set state = 'DISABLED'`
+  expect((await ask(change('endpointPause'), { id })).endpointPause).toMatchObject({ endpoint: { state: 'DISABLED' } })
+  expect((await ask(change('endpointResume'), { id })).endpointResume).toMatchObject({ endpoint: { state: 'ACTIVE' } })
+})
+
+test('deleting an endpoint erases its secrets, cancels what is pending and hides it', async () => {
+  const { ask, db, tenantId } = await startApi()
+  const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com' } })
+  const id = endpointCreate?.endpoint?.id
+  const endpointId = parsePublicId('ep', String(id)) as EndpointId
+  const insert = async (columns: object) => {
+    const eventId = newId<'evt'>(new Date())
+    const row = {
+      id: deliveryIdOf(eventId, endpointId),
+      tenant_id: tenantId,
+      event_id: eventId,
+      endpoint_id: endpointId,
+      event_type: 'a',
+      created_at: new Date().toISOString(),
+      ...columns,
+    }
+    await db.sql`insert into postrider.deliveries ${db.sql(row)}`
+    return publicId('dlv', row.id)
+  }
+  const now = new Date().toISOString()
+  const waiting = await insert({ state: 'PENDING', waiting_for: 'RETRY', next_attempt_at: now })
+  const going = await insert({ state: 'PENDING', ticket_id: newId(new Date()) })
+  const failed = await insert({
+    state: 'FAILED',
+    settled_at: now,
+    ticket_id: newId(new Date()),
+    requested_trigger: 'MANUAL',
+    requested_at: now,
+  })
+  const delivered = await insert({ state: 'DELIVERED', settled_at: now })
+
+  expect((await ask(change('endpointDelete'), { id })).endpointDelete).toEqual({
+    endpoint: { id, state: 'ACTIVE' },
+    userErrors: [],
+  })
+
+  const { deliveries } = await ask(
+    `{ deliveries { nodes { id state settledAt nextAttemptAt endpoint { id } endpointId } } }`,
+  )
+  const states = Object.fromEntries(
+    (deliveries?.nodes as never as { id: string; state: string }[]).map((one) => [one.id, one.state]),
+  )
+  expect(states).toEqual({ [waiting]: 'CANCELLED', [going]: 'CANCELLED', [failed]: 'FAILED', [delivered]: 'DELIVERED' })
+  expect(deliveries?.nodes?.[0]).toMatchObject({
+    endpoint: null,
+    endpointId: id,
+    nextAttemptAt: null,
+    settledAt: expect.any(String),
+  })
+  expect(
+    await db.sql`select 1 from postrider.deliveries where ticket_id is not null or requested_trigger is not null`,
+  ).toEqual([])
+  expect(await db.sql`select 1 from postrider.secrets`).toEqual([])
+
+  expect(
+    await ask(`query ($id: ID!) { endpoint(id: $id) { id } node(id: $id) { id } endpoints { nodes { id } } }`, { id }),
+  ).toEqual({
+    endpoint: null,
+    node: null,
+    endpoints: { nodes: [] },
+  })
+  for (const mutation of ['endpointDelete', 'endpointPause', 'endpointResume']) {
+    const { [mutation]: answer } = await ask(change(mutation), { id })
+    expect(answer).toEqual({ endpoint: null, userErrors: [{ code: 'NOT_FOUND', path: ['id'] }] })
+  }
+})
+
+test('a secret of one’s own is taken as it is', async () => {
+  const { ask } = await startApi()
+  const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+  const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com', secret } })
+  expect(endpointCreate?.secret).toBe(secret)
+})

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import { may, mayListEveryTenant, type Viewer } from '../../src/tenants/access.ts'
+import { authenticate, createApiKey, ensureFirstKey, looksLikeKey, newKeyText } from '../../src/tenants/api-keys.ts'
+import { openDatabase } from '../support/database.ts'
+
+const now = new Date('2026-11-20T12:00:00Z')
+const viewerWith = (...scopes: Viewer['scopes'][number][]): Viewer => ({
+  keyId: 'k' as never,
+  name: 'k',
+  tenantId: null,
+  scopes,
+})
+
+test.each`
+  has          | publish  | read     | manage   | admin
+  ${'PUBLISH'} | ${true}  | ${false} | ${false} | ${false}
+  ${'READ'}    | ${false} | ${true}  | ${false} | ${false}
+  ${'MANAGE'}  | ${false} | ${true}  | ${true}  | ${false}
+  ${'ADMIN'}   | ${true}  | ${true}  | ${true}  | ${true}
+`(
+  '$has may publish: $publish, read: $read, manage: $manage, admin: $admin',
+  ({ has, publish, read, manage, admin }) => {
+    const viewer = viewerWith(has)
+    expect([may(viewer, 'PUBLISH'), may(viewer, 'READ'), may(viewer, 'MANAGE'), may(viewer, 'ADMIN')]).toEqual([
+      publish,
+      read,
+      manage,
+      admin,
+    ])
+  },
+)
+
+test('only an instance-wide ADMIN may list every tenant', () => {
+  expect(mayListEveryTenant(viewerWith('ADMIN'))).toBe(true)
+  expect(mayListEveryTenant(viewerWith('MANAGE', 'PUBLISH'))).toBe(false)
+  expect(mayListEveryTenant({ ...viewerWith('ADMIN'), tenantId: 't' as never })).toBe(false)
+})
+
+test('a key has a form that scanners can tell from chance', () => {
+  const key = newKeyText(Buffer.alloc(32, 255))
+  expect(key).toMatch(/^prk_[0-9A-Za-z]{49}$/)
+  expect(looksLikeKey(key)).toBe(true)
+  expect(looksLikeKey(`${key.slice(0, -1)}${key.endsWith('0') ? '1' : '0'}`)).toBe(false)
+  expect(newKeyText(Buffer.alloc(32, 0))).toMatch(/^prk_[0-9A-Za-z]{49}$/)
+})
+
+test('a key opens, until it expires or is revoked, and only a hash of it is kept', async () => {
+  const { orm, sql } = await openDatabase()
+  const key = await createApiKey(
+    orm,
+    { tenantId: null, name: 'billing', scopes: ['READ'], expiresAt: new Date(now.getTime() + 1000) },
+    now,
+  )
+
+  expect(await authenticate(orm, key, now)).toMatchObject({ name: 'billing', tenantId: null, scopes: ['READ'] })
+  expect(await authenticate(orm, key, new Date(now.getTime() + 1000))).toBeNull()
+  expect(await authenticate(orm, `${key}x`, now)).toBeNull()
+  expect(await authenticate(orm, '', now)).toBeNull()
+  expect(await authenticate(orm, 'x'.repeat(100_000), now)).toBeNull()
+
+  const [row] = await sql`select row_to_json(k)::text as text from postrider.api_keys k where name = 'billing'`
+  expect(row?.text).not.toContain(key.slice(4, 20))
+
+  await sql`update postrider.api_keys set revoked_at = ${now.toISOString()}`
+  expect(await authenticate(orm, key, now)).toBeNull()
+})
+
+test('a fresh installation gets one admin key, shown once, however many processes start at once', async () => {
+  const { orm } = await openDatabase()
+  const printed = await Promise.all([1, 2, 3, 4].map(() => ensureFirstKey(orm, { given: null, now })))
+  const [key, ...others] = printed.filter((text) => text !== null)
+  expect(others).toEqual([])
+  expect(await authenticate(orm, key as string, now)).toMatchObject({ tenantId: null, scopes: ['ADMIN'] })
+  expect(await ensureFirstKey(orm, { given: null, now })).toBeNull()
+})
+
+test('a given admin key opens, and so does another one given later', async () => {
+  const { orm, sql } = await openDatabase()
+  for (const given of ['the-first-admin-key', 'the-first-admin-key', 'the-second-admin-key']) {
+    expect(await ensureFirstKey(orm, { given, now })).toBeNull()
+  }
+  expect(await authenticate(orm, 'the-first-admin-key', now)).toMatchObject({ scopes: ['ADMIN'] })
+  expect(await authenticate(orm, 'the-second-admin-key', now)).toMatchObject({ scopes: ['ADMIN'] })
+  expect(await sql`select 1 from postrider.api_keys`).toHaveLength(2)
+})
