@@ -1,4 +1,5 @@
-import { type DeliveryId, type EndpointId, highestIdAt, timeOf } from '../../schema/ids.ts'
+import { randomUUID } from 'node:crypto'
+import { type DeliveryId, type EndpointId, highestIdAt } from '../../schema/ids.ts'
 import type { Tx } from '../postgres/client.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
 import { type Allowance, priorityOf } from './admission.ts'
@@ -56,10 +57,9 @@ export async function topUp(
   now: Date,
 ): Promise<number> {
   if (wanted.length === 0) return 0
-  const rows = await tx<
-    { delivery: DeliveryId; endpoint: EndpointId; ticket: string; ticketed: number; firstAttempt: boolean }[]
-  >`
-    with allowed as materialized (
+  const chosen = await tx<(Omit<Ticketed, 'ticket' | 'depth'> & { ticketed: number })[]>`
+    select waiting.id as delivery, allowed.id as endpoint, allowed.ticketed, waiting."firstAttempt"
+    from (
       select endpoint.id, ticketed.count as ticketed, least(wanted.most, endpoint.max_in_flight - ticketed.count) as room
       from unnest(${wanted.map(({ endpoint }) => endpoint) as never}::uuid[], ${wanted.map(({ most }) => most) as never}::int[]) wanted (id, most)
       join postrider.endpoints endpoint on endpoint.id = wanted.id
@@ -68,26 +68,33 @@ export async function topUp(
         where endpoint_id = endpoint.id and ticket_id is not null and id <= ${newestId(now)}
       ) ticketed
       where endpoint.backlog and endpoint.state = 'ACTIVE' and endpoint.deleted_at is null
-    ), chosen as materialized (
-      select waiting.id, allowed.ticketed
-      from allowed cross join lateral (
-        select id from postrider.deliveries
-        where endpoint_id = allowed.id and waiting_for = 'ALLOWANCE' and id <= ${newestId(now)}
-        order by id limit greatest(allowed.room, 0) for update skip locked
-      ) waiting
-    )
-    update postrider.deliveries delivery set ticket_id = gen_random_uuid(), waiting_for = null
-    from chosen where delivery.id = chosen.id
-    returning delivery.id as delivery, delivery.endpoint_id as endpoint, delivery.ticket_id as ticket,
-      chosen.ticketed, delivery.scheduled_attempts_made = 0 as "firstAttempt"`
+    ) allowed
+    cross join lateral (
+      select id, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+      where endpoint_id = allowed.id and waiting_for = 'ALLOWANCE' and id <= ${newestId(now)}
+      order by id limit greatest(allowed.room, 0) for update skip locked
+    ) waiting`
   const depths = new Map<EndpointId, number>()
-  const admitted = rows.map(({ ticketed, ...row }) => {
-    const depth = depths.get(row.endpoint) ?? ticketed
-    depths.set(row.endpoint, depth + 1)
-    return { ...row, depth }
+  const admitted = chosen.map(({ ticketed, ...one }): Ticketed => {
+    const depth = depths.get(one.endpoint) ?? ticketed
+    depths.set(one.endpoint, depth + 1)
+    return { ...one, ticket: randomUUID(), depth }
   })
-  await tickets.enqueue(tx, 'deliver', admitted.map(deliverTicket))
+  await giveTickets(tx, tickets, admitted)
   return admitted.length
+}
+
+/** Writes the tickets of admitted deliveries, in their rows and in the queue. */
+export async function giveTickets(tx: Tx, tickets: Tickets, admitted: readonly Ticketed[]): Promise<void> {
+  if (admitted.length === 0) return
+  const ids = admitted.map(({ delivery }) => delivery)
+  const { lowest, highest } = boundsOf(ids)
+  await Promise.all([
+    tx`update postrider.deliveries delivery set ticket_id = admitted.ticket, waiting_for = null
+      from unnest(${ids as never}::uuid[], ${admitted.map(({ ticket }) => ticket) as never}::uuid[]) as admitted (id, ticket)
+      where delivery.id = admitted.id and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}`,
+    tickets.enqueue(tx, 'deliver', admitted.map(deliverTicket)),
+  ])
 }
 
 export function deliverTicket({ delivery, endpoint, ticket, depth, firstAttempt }: Ticketed): Ticket {
@@ -97,11 +104,11 @@ export function deliverTicket({ delivery, endpoint, ticket, depth, firstAttempt 
 /** No delivery is newer than its event, and no event than now: days made ahead need not be searched. */
 const newestId = (now: Date) => highestIdAt(now.getTime() + 60_000)
 
-/** The bounds of some deliveries' ids: with them a statement touches their days only (a trial: 42 ms without, 4 ms with, at 33 days). */
+/**
+ * The bounds of some deliveries' ids: with them a statement touches their days only (a trial: 42 ms without, 4 ms with, at
+ * 33 days). Beside `id = any(…)`, never instead: a plan that reads all between them took 0.4 ms per row.
+ */
 export function boundsOf(ids: readonly DeliveryId[]): { lowest: DeliveryId; highest: DeliveryId } {
   const sorted = [...ids].sort()
   return { lowest: sorted[0] as DeliveryId, highest: sorted.at(-1) as DeliveryId }
 }
-
-/** When the newest of some deliveries' events was published. */
-export const newestTime = (ids: readonly DeliveryId[]) => timeOf(boundsOf(ids).highest)

@@ -152,12 +152,14 @@ async function readDeliveries(
     select delivery.id, ticket_id as "ticketId", delivery.tenant_id as "tenantId", event_id as "eventId",
       endpoint_id as "endpointId", event_type as "eventType", state, requested_trigger as "requestedTrigger",
       attempts_made as "attemptsMade", scheduled_attempts_made as "scheduledAttemptsMade", next_attempt_at as "nextAttemptAt",
-      event.version, event.occurred_at as "occurredAt", payload.payload
+      event.version, event.occurred_at as "occurredAt", event.payload
     from postrider.deliveries delivery
-    left join postrider.events event on event.id = delivery.event_id
-      and event.id between ${lowestIdAt(timeOf(lowest))} and ${highestIdAt(timeOf(highest))}
-    left join postrider.event_payloads payload on payload.id = delivery.event_id
-      and payload.id between ${lowestIdAt(timeOf(lowest))} and ${highestIdAt(timeOf(highest))}
+    left join lateral (
+      select version, occurred_at, payload from postrider.events join postrider.event_payloads using (id)
+      where id = delivery.event_id and id between ${lowestIdAt(timeOf(lowest))} and ${highestIdAt(timeOf(highest))}
+      -- Keeps it a look-up for each delivery: merged into the join, it may become a scan of all events between the bounds.
+      offset 0
+    ) event on true
     where delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest} and ticket_id is not null`
   return new Map(rows.map((row) => [row.id, row]))
 }

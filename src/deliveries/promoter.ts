@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
@@ -5,7 +6,7 @@ import type { Clock } from '../postgres/clock.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { admit } from './admission.ts'
-import { boundsOf, deliverTicket, lockAllowances, setBacklog, topUp } from './admit.ts'
+import { boundsOf, giveTickets, lockAllowances, setBacklog, type Ticketed, topUp } from './admit.ts'
 import type { RetryTicket } from './settle.ts'
 
 export type PromoterContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock; log: Log }
@@ -140,34 +141,30 @@ export async function admitDue(tx: Tx, tickets: Tickets, rows: readonly DueRow[]
   if (rows.length === 0) return 0
   const byEndpoint = Map.groupBy(rows, (row) => row.endpoint)
   const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
-  const admitted: (DueRow & { ticket: string; depth: number })[] = []
-  const parked: DueRow[] = []
+  const admitted: Ticketed[] = []
+  const parked: DeliveryId[] = []
   const intoBacklog: EndpointId[] = []
   for (const [endpoint, due] of byEndpoint) {
     const allowance = allowances.get(endpoint)
     const admission = allowance ? admit(allowance, due.length) : { admitted: 0, backlog: true }
-    const depth = allowance?.ticketed ?? 0
-    admitted.push(
-      ...due.slice(0, admission.admitted).map((row, i) => ({ ...row, ticket: crypto.randomUUID(), depth: depth + i })),
-    )
-    parked.push(...due.slice(admission.admitted))
+    for (const [index, { id, firstAttempt }] of due.entries()) {
+      const depth = (allowance?.ticketed ?? 0) + index
+      if (index < admission.admitted)
+        admitted.push({ delivery: id, endpoint, ticket: randomUUID(), depth, firstAttempt })
+      else parked.push(id)
+    }
     if (admission.backlog) intoBacklog.push(endpoint)
   }
-  const { lowest, highest } = boundsOf(rows.map(({ id }) => id))
-  const all = [...admitted, ...parked.map((row) => ({ ...row, ticket: null }))]
-  await Promise.all([
-    tx`update postrider.deliveries delivery
-      set ticket_id = due.ticket, waiting_for = case when due.ticket is null then 'ALLOWANCE' end
-      from unnest(${all.map(({ id }) => id) as never}::uuid[], ${all.map(({ ticket }) => ticket) as never}::uuid[]) as due (id, ticket)
-      where delivery.id = due.id and delivery.id between ${lowest} and ${highest}`,
-    setBacklog(tx, intoBacklog, true),
-    tickets.enqueue(
-      tx,
-      'deliver',
-      admitted.map(({ id, ...rest }) => deliverTicket({ delivery: id, ...rest })),
-    ),
-  ])
+  await Promise.all([giveTickets(tx, tickets, admitted), park(tx, parked), setBacklog(tx, intoBacklog, true)])
   return admitted.length
+}
+
+async function park(tx: Tx, deliveries: readonly DeliveryId[]): Promise<void> {
+  if (deliveries.length === 0) return
+  const { lowest, highest } = boundsOf(deliveries)
+  await tx`
+    update postrider.deliveries set waiting_for = 'ALLOWANCE'
+    where id = any(${deliveries as never}::uuid[]) and id between ${lowest} and ${highest}`
 }
 
 /** Tops up endpoints in backlog that settling does not, because nothing of theirs is in flight, and ends backlogs. */
@@ -196,7 +193,8 @@ async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<
 async function endBacklogs(tx: Tx, endpoints: readonly EndpointId[]): Promise<void> {
   await tx`
     update postrider.endpoints endpoint set backlog = false
-    where id = any(${endpoints as never}::uuid[]) and backlog and not exists (
-      select from postrider.deliveries where endpoint_id = endpoint.id and waiting_for = 'ALLOWANCE'
-    )`
+    where id = any(${endpoints as never}::uuid[]) and backlog and (
+      -- With its limit it stays a look-up for each endpoint; NOT EXISTS may become a join with everything that waits.
+      select id from postrider.deliveries where endpoint_id = endpoint.id and waiting_for = 'ALLOWANCE' limit 1
+    ) is null`
 }

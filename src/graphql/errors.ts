@@ -1,12 +1,18 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql'
-import type { ERROR_CODES } from '../../schema/error-codes.ts'
 import type { Scope } from '../../schema/states.ts'
 import type { Log } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
 
+/** A caller's mistake as an answer. Not the error itself: an executor takes an `Error` among its values for a failure. */
+export type UserError = Pick<Mistake, 'code' | 'message' | 'path'>
+
 /** What a mutation answers: its result, or what was wrong with the call. */
-export type Answer<Result> = { [Name in keyof Result]: Result[Name] | null } & { userErrors: Mistake[] }
+export type Answer<Result> = { [Name in keyof Result]: Result[Name] | null } & { userErrors: UserError[] }
+
+export function userError({ code, message, path }: Mistake): UserError {
+  return { code, message, path }
+}
 
 /** Runs a mutation; the caller's mistake becomes a user error, everything else goes on its way. */
 export async function payload<Name extends string, Value>(
@@ -24,18 +30,10 @@ export async function payloadOf<Result extends object>(
   try {
     return { ...(await work()), userErrors: [] }
   } catch (error) {
-    return { ...refused(names, error), userErrors: [asMistake(error)] }
+    if (!(error instanceof Mistake)) throw error
+    const nothing = Object.fromEntries(names.map((name) => [name, null])) as Record<keyof Result, null>
+    return { ...nothing, userErrors: [userError(error)] }
   }
-}
-
-function refused<Result extends object>(names: readonly (keyof Result)[], error: unknown): Record<keyof Result, null> {
-  asMistake(error)
-  return Object.fromEntries(names.map((name) => [name, null])) as Record<keyof Result, null>
-}
-
-function asMistake(error: unknown): Mistake {
-  if (error instanceof Mistake) return error
-  throw error
 }
 
 export function unauthenticated(): GraphQLError {
@@ -97,8 +95,3 @@ function originOf(error: unknown): unknown {
 function isFeedOverflow(error: unknown): error is Error & { cursor: string } {
   return error instanceof Error && 'code' in error && error.code === 'FEED_OVERFLOW' && 'cursor' in error
 }
-
-/** Codes of top-level errors, which have no enum of their own in the schema. */
-export const TOP_LEVEL_CODES = ['UNAUTHENTICATED', 'FORBIDDEN', 'UNAVAILABLE', 'INTERNAL', 'FEED_OVERFLOW'] as const
-
-export type DocumentedCode = keyof typeof ERROR_CODES

@@ -3,7 +3,7 @@ import type { Published } from '../events/publish.ts'
 import { Mistake } from '../mistake.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
-import { type Answer, payloadOf } from './errors.ts'
+import { type Answer, payloadOf, userError } from './errors.ts'
 import { find } from './loaders.ts'
 import { DeliveryConnection, DeliveryRef, EventConnection, EventRef, NodeRef, TenantRef } from './refs.ts'
 import { tenantOf } from './tenants.ts'
@@ -138,7 +138,7 @@ const EventPublishBatchPayload = builder
 
 function answerOf(result: Published | Mistake): Answer<Published> {
   return result instanceof Mistake
-    ? { eventId: null, duplicate: null, userErrors: [result] }
+    ? { eventId: null, duplicate: null, userErrors: [userError(result)] }
     : { ...result, userErrors: [] }
 }
 

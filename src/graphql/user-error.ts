@@ -1,8 +1,8 @@
-import type { Mistake } from '../mistake.ts'
 import { builder } from './builder.ts'
 import { ErrorCodeEnum } from './enums.ts'
+import type { UserError } from './errors.ts'
 
-export const UserErrorRef = builder.objectRef<Mistake>('UserError').implement({
+export const UserErrorRef = builder.objectRef<UserError>('UserError').implement({
   description: 'What was wrong with a call. Nothing was changed.',
   fields: (t) => ({
     code: t.expose('code', { type: ErrorCodeEnum, description: 'For programs.' }),

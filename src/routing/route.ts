@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   type DeliveryId,
   deliveryIdOf,
@@ -96,7 +97,7 @@ async function admitAll(
     if (!allowance || allowance.deleted) continue
     const { admitted, backlog } = admit(allowance, arriving.length)
     for (const [index, one] of arriving.entries()) {
-      const ticket = index < admitted ? crypto.randomUUID() : null
+      const ticket = index < admitted ? randomUUID() : null
       deliveries.push({ ...one, ticket, depth: allowance.ticketed + index })
     }
     if (backlog && !allowance.backlog) intoBacklog.push(endpoint)

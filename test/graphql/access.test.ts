@@ -1,0 +1,214 @@
+import {
+  type GraphQLArgument,
+  type GraphQLInputType,
+  getNamedType,
+  isEnumType,
+  isInputObjectType,
+  isNonNullType,
+} from 'graphql'
+import { describe, expect, test } from 'vitest'
+import { publicId } from '../../schema/ids.ts'
+import type { Scope } from '../../schema/states.ts'
+import { buildSchema } from '../../src/graphql/schema.ts'
+import { startApi } from './api.ts'
+
+const schema = buildSchema()
+
+test('without a valid key nothing is told', async () => {
+  const { url, newKey, db, clock } = await startApi()
+  const expired = await newKey({ expiresAt: new Date(clock.now().getTime() - 1) })
+  const revoked = await newKey({ name: 'revoked' })
+  await db.sql`update postrider.api_keys set revoked_at = now() where name = 'revoked'`
+  for (const authorization of [
+    undefined,
+    '',
+    'Bearer',
+    'Bearer prk_nonsense',
+    `Basic ${expired}`,
+    `Bearer ${expired}`,
+    `Bearer ${revoked}`,
+  ]) {
+    for (const query of ['{ viewer { id } }', '{ __schema { types { name } } }', '{ nonsense }', '{{{']) {
+      const headers = { 'content-type': 'application/json', ...(authorization === undefined ? {} : { authorization }) }
+      const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ query }) })
+      expect(response.status).toBe(401)
+      expect(await response.json()).toEqual({
+        errors: [{ message: expect.any(String), extensions: { code: 'UNAUTHENTICATED' } }],
+      })
+    }
+  }
+})
+
+test('a revoked key is of no use at once', async () => {
+  const { send, newKey, db } = await startApi()
+  const key = await newKey({ name: 'short-lived' })
+  expect((await send('{ viewer { name } }', {}, key)).data).toEqual({ viewer: { name: 'short-lived' } })
+  await db.sql`update postrider.api_keys set revoked_at = now() where name = 'short-lived'`
+  expect((await send('{ viewer { name } }', {}, key)).status).toBe(401)
+})
+
+test('a viewer is told who he is', async () => {
+  const { ask, newKey, newTenant } = await startApi()
+  const tenantId = await newTenant('acme')
+  const key = await newKey({ tenantId, name: 'acme portal', scopes: ['READ', 'PUBLISH'] })
+  expect(await ask('{ viewer { id name scopes tenant { id key } } }', {}, key)).toEqual({
+    viewer: {
+      id: expect.stringMatching(/^key_/),
+      name: 'acme portal',
+      scopes: ['READ', 'PUBLISH'],
+      tenant: { id: publicId('ten', tenantId), key: 'acme' },
+    },
+  })
+  expect(await ask('{ viewer { tenant { key } } }')).toEqual({ viewer: { tenant: null } })
+})
+
+describe('every entrance of the schema', () => {
+  const SCOPE_OF: Record<string, Scope> = { eventPublish: 'PUBLISH', eventPublishBatch: 'PUBLISH' }
+
+  test('is closed to a key without its scope', async () => {
+    const { send, newKey } = await startApi()
+    const keys = {
+      PUBLISH: await newKey({ scopes: ['PUBLISH'] }),
+      READ: await newKey({ scopes: ['READ'] }),
+      MANAGE: await newKey({ scopes: ['MANAGE'] }),
+    }
+    for (const [kind, type, fallback] of [
+      ['query', schema.getQueryType(), 'READ'],
+      ['mutation', schema.getMutationType(), 'MANAGE'],
+    ] as const) {
+      for (const field of Object.values(type?.getFields() ?? {})) {
+        if (field.name === 'viewer') continue
+        const needed = SCOPE_OF[field.name] ?? fallback
+        const document = `${kind} { ${field.name}${argumentsFor(field.args)} ${getNamedType(field.type).toString() === 'String' ? '' : '{ __typename }'} }`
+        const allowed: Record<Scope, string[]> = {
+          PUBLISH: ['PUBLISH'],
+          READ: ['READ', 'MANAGE'],
+          MANAGE: ['MANAGE'],
+          ADMIN: [],
+        }
+        for (const [scope, key] of Object.entries(keys)) {
+          const { errors } = await send(document, {}, key)
+          const code = errors?.[0]?.extensions.code
+          if (allowed[needed].includes(scope)) expect(code, `${scope} ${document}`).not.toBe('FORBIDDEN')
+          else expect(code, `${scope} ${document}`).toBe('FORBIDDEN')
+        }
+      }
+    }
+  })
+})
+
+test('another tenant’s object is as good as absent', async () => {
+  const { ask, newKey, newTenant } = await startApi()
+  const acme = await newTenant('acme')
+  const key = await newKey({ tenantId: acme })
+  const { endpointCreate } = await ask(
+    'mutation { endpointCreate(input: { url: "https://example.com" }) { endpoint { id tenant { id } } } }',
+  )
+  const { eventPublish } = await ask('mutation { eventPublish(input: { type: "a", payload: 1 }) { event { id } } }')
+  const ids = {
+    ep: endpointCreate?.endpoint?.id,
+    evt: eventPublish?.event?.id,
+    ten: endpointCreate?.endpoint?.tenant?.id,
+  }
+
+  for (const id of Object.values(ids)) {
+    expect(await ask('query ($id: ID!) { node(id: $id) { id } }', { id })).toEqual({ node: { id } })
+    expect(
+      await ask(
+        'query ($id: ID!) { node(id: $id) { id } endpoint(id: $id) { id } event(id: $id) { id } delivery(id: $id) { id } }',
+        { id },
+        key,
+      ),
+    ).toEqual({
+      node: null,
+      endpoint: null,
+      event: null,
+      delivery: null,
+    })
+    for (const [mutation, object] of [
+      ['endpointPause', 'endpoint'],
+      ['endpointResume', 'endpoint'],
+      ['endpointDelete', 'endpoint'],
+      ['deliveryRetry', 'delivery'],
+      ['deliveryCancel', 'delivery'],
+    ]) {
+      const answer = await ask(
+        `mutation ($id: ID!) { answer: ${mutation}(id: $id) { ${object} { id } userErrors { code path } } }`,
+        { id },
+        key,
+      )
+      expect(answer, mutation).toEqual({
+        answer: { [object as string]: null, userErrors: [{ code: 'NOT_FOUND', path: ['id'] }] },
+      })
+    }
+    const update = await ask(
+      'mutation ($id: ID!) { endpointUpdate(id: $id, input: { description: "mine" }) { userErrors { code } } }',
+      { id },
+      key,
+    )
+    expect(update).toEqual({ endpointUpdate: { userErrors: [{ code: 'NOT_FOUND' }] } })
+  }
+  expect(await ask('{ endpoints { nodes { id } } events { nodes { id } } }', {}, key)).toEqual({
+    endpoints: { nodes: [] },
+    events: { nodes: [] },
+  })
+})
+
+test('tenant names whose lists are read; "*" is for instance-wide admins', async () => {
+  const { ask, send, newKey, newTenant } = await startApi()
+  const acme = await newTenant('acme')
+  await ask(
+    'mutation { a: endpointCreate(input: { url: "https://a.example" }) { secret } b: endpointCreate(input: { url: "https://b.example", tenant: "acme" }) { secret } }',
+  )
+  const LIST = 'query ($tenant: String) { endpoints(tenant: $tenant) { nodes { url } } }'
+  const urls = async (tenant: string | null, key?: string) =>
+    (await ask<{ endpoints: { nodes: { url: string }[] } }>(LIST, { tenant }, key)).endpoints.nodes.map(
+      (node) => node.url,
+    )
+  const bound = await newKey({ tenantId: acme })
+  const reader = await newKey({ scopes: ['READ'] })
+
+  expect(await urls(null)).toEqual(['https://a.example/'])
+  expect(await urls('acme')).toEqual(['https://b.example/'])
+  expect(await urls('*')).toEqual(['https://b.example/', 'https://a.example/'])
+  expect(await urls(null, bound)).toEqual(['https://b.example/'])
+  expect(await urls('acme', bound)).toEqual(['https://b.example/'])
+  for (const [tenant, key] of [
+    ['*', bound],
+    ['default', bound],
+    ['*', reader],
+    ['nobody', reader],
+    ['a\u0000b', reader],
+  ] as const) {
+    expect((await send(LIST, { tenant }, key)).errors).toMatchObject([
+      { extensions: { code: 'NOT_FOUND', path: ['tenant'] } },
+    ])
+  }
+})
+
+test('a key that may only publish sees nothing of what becomes of its events', async () => {
+  const { send, newKey } = await startApi()
+  const key = await newKey({ scopes: ['PUBLISH'] })
+  const { data, errors } = await send(
+    'mutation { eventPublish(input: { type: "a", payload: 1 }) { event { id type deliveries { nodes { id } } } } }',
+    {},
+    key,
+  )
+  expect(errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }])
+  expect(data).toEqual({ eventPublish: { event: null } })
+})
+
+/** Some valid value for every argument that must be given. */
+function argumentsFor(args: readonly GraphQLArgument[]): string {
+  const needed = args.filter((arg) => isNonNullType(arg.type)).map((arg) => `${arg.name}: ${literal(arg.type)}`)
+  return needed.length === 0 ? '' : `(${needed.join(', ')})`
+}
+
+function literal(type: GraphQLInputType): string {
+  const named = getNamedType(type)
+  if (type.toString().startsWith('[')) return '[]'
+  if (isEnumType(named)) return named.getValues()[0]?.name as string
+  if (!isInputObjectType(named)) return '"x"'
+  const needed = Object.values(named.getFields()).filter((field) => isNonNullType(field.type))
+  return `{ ${needed.map((field) => `${field.name}: ${literal(field.type)}`).join(', ')} }`
+}

@@ -1,0 +1,60 @@
+import {
+  getNamedType,
+  isEnumType,
+  isInputObjectType,
+  isInterfaceType,
+  isIntrospectionType,
+  isObjectType,
+} from 'graphql'
+import { expect, test } from 'vitest'
+import { builder } from '../../src/graphql/builder.ts'
+import { buildSchema } from '../../src/graphql/schema.ts'
+
+const schema = buildSchema()
+const types = Object.values(schema.getTypeMap()).filter((type) => !isIntrospectionType(type))
+
+test('everything in the schema is described', () => {
+  const bare: string[] = []
+  const check = (name: string, thing: { description?: string | null | undefined }) => {
+    if (!thing.description) bare.push(name)
+  }
+  for (const type of types) {
+    check(type.name, type)
+    if (isEnumType(type)) for (const value of type.getValues()) check(`${type.name}.${value.name}`, value)
+    if (isInputObjectType(type) || isObjectType(type) || isInterfaceType(type)) {
+      for (const field of Object.values(type.getFields())) {
+        check(`${type.name}.${field.name}`, field)
+        for (const arg of 'args' in field ? field.args : []) check(`${type.name}.${field.name}(${arg.name})`, arg)
+      }
+    }
+  }
+  expect(bare).toEqual([])
+})
+
+test('every mutation answers with user errors', () => {
+  for (const field of Object.values(schema.getMutationType()?.getFields() ?? {})) {
+    const payload = getNamedType(field.type)
+    expect(isObjectType(payload) && payload.getFields().userErrors?.type.toString(), field.name).toBe('[UserError!]!')
+    expect(payload.name).toBe(`${field.name[0]?.toUpperCase()}${field.name.slice(1)}Payload`)
+  }
+})
+
+test('connections are plainly named and hold their nodes beside their edges', () => {
+  const connections = types.filter((type) => type.name.endsWith('Connection')).map((type) => type.name)
+  expect(connections.sort()).toEqual([
+    'AttemptConnection',
+    'DeliveryConnection',
+    'EndpointConnection',
+    'EventConnection',
+  ])
+  const fields = schema.getType('EventConnection')
+  expect(
+    isObjectType(fields) && Object.values(fields.getFields()).map((field) => `${field.name}: ${field.type}`),
+  ).toEqual(['edges: [EventEdge!]!', 'nodes: [Event!]!', 'pageInfo: PageInfo!'])
+})
+
+// The last test: the field stays.
+test('the schema cannot be built with an entrance that declares no scope', () => {
+  builder.queryField('unguarded', (t) => t.boolean({ description: 'For this test.', resolve: () => true }))
+  expect(() => buildSchema()).toThrow('Query.unguarded declares no scope')
+})
