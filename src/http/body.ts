@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { mayAlterNumbers, reviver } from '../events/payload.ts'
+import { searchOf } from './location.ts'
 
 export const MOST_BODY_BYTES = 5 * 1024 * 1024
 
@@ -66,7 +67,7 @@ function readJson(text: string): Params {
 }
 
 function readQueryString(request: IncomingMessage): Params {
-  const search = new URL(request.url ?? '/', 'http://localhost').searchParams
+  const search = searchOf(request)
   const json = (name: string) => {
     const text = search.get(name)
     return text === null || text === '' ? undefined : parseJson(text, `The query parameter ${name}`)

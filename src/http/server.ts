@@ -10,6 +10,7 @@ import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
 import { bearerToken } from './credentials.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
+import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
@@ -74,7 +75,7 @@ type Site = HttpServerOptions & {
 }
 
 async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const path = new URL(request.url ?? '/', 'http://localhost').pathname.replace(/(?<=.)\/$/, '')
+  const path = pathOf(request)
   response.setHeader('x-content-type-options', 'nosniff')
   if (path === GRAPHQL_PATH) return answerGraphql(site, request, response)
   if (path === '/health') return answerJson(response, 200, { status: 'up' })

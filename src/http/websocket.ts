@@ -10,6 +10,7 @@ import { unauthenticated } from '../graphql/errors.ts'
 import type { Log } from '../log.ts'
 import { MOST_BODY_BYTES } from './body.ts'
 import { bearerToken } from './credentials.ts'
+import { pathOf } from './location.ts'
 import { isAllowedOrigin } from './origins.ts'
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
@@ -45,8 +46,7 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
   return {
     upgrade(request, socket, head) {
       socket.on('error', () => socket.destroy())
-      if (new URL(request.url ?? '/', 'http://localhost').pathname !== GRAPHQL_PATH)
-        return refuse(socket, '404 Not Found')
+      if (pathOf(request) !== GRAPHQL_PATH) return refuse(socket, '404 Not Found')
       // A browser sends cookies to any server, but our keys are none: this only keeps unknown pages from trying theirs.
       if (!isAllowedOrigin(request.headers, allowedOrigins)) return refuse(socket, '403 Forbidden')
       sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request))

@@ -70,7 +70,22 @@ export async function openClient(address: Address, options: PoolOptions): Promis
       idle_in_transaction_session_timeout: 60_000,
     },
   }
-  return typeof address === 'string' ? postgres(address, settings) : postgres({ ...address, ...settings })
+  const parts = typeof address === 'string' ? socketOf(address) : address
+  return parts ? postgres({ ...parts, ...settings }) : postgres(address as string, settings)
+}
+
+/** The parts of a URL that names a Unix socket as libpq does, `postgres://user@localhost/db?host=/run/postgresql`; else null. */
+function socketOf(url: string) {
+  const { searchParams, username, password, pathname, port } = new URL(url)
+  const host = searchParams.get('host')
+  if (!host?.startsWith('/')) return null
+  return {
+    host,
+    port: Number(searchParams.get('port') ?? (port || 5432)),
+    database: decodeURIComponent(pathname.slice(1)),
+    ...(username ? { user: decodeURIComponent(username) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
+  }
 }
 
 /** A timestamp column as it comes from `sql`, as a Date. */

@@ -77,7 +77,7 @@ test('an attempt is told in full: what was sent, what came back, how long it too
       ],
     },
   })
-  const attempt = (delivery?.attempts?.nodes as unknown as Dig[])[1] as Dig
+  const attempt = delivery.attempts?.nodes?.[1] as Dig
   expect(attempt.delivery).toEqual({ id: delivery?.id })
   expect(attempt.response?.headers).toContainEqual({ name: 'x-why', value: 'because' })
   expect(attempt.request?.headers).toContainEqual({ name: 'webhook-id', value: String(delivery?.event?.id) })

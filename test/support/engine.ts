@@ -1,16 +1,20 @@
+import { eq } from 'drizzle-orm'
 import { onTestFinished } from 'vitest'
-import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
-import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { type EndpointId, type EventId, newId, type TenantId } from '../../schema/ids.ts'
+import { attempts } from '../../schema/tables/attempts.ts'
+import { deliveries } from '../../schema/tables/deliveries.ts'
+import { endpoints, type StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
 import { createFeed } from '../../src/attempts/feed.ts'
 import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
 import { createEgress } from '../../src/egress/request.ts'
 import { secretContext } from '../../src/endpoints/secrets.ts'
-import { createPublisher } from '../../src/events/publish.ts'
+import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
 import { type Log, silentLog } from '../../src/log.ts'
 import { type Address, type Db, openClient } from '../../src/postgres/client.ts'
 import type { Clock } from '../../src/postgres/clock.ts'
+import type { TicketQueue } from '../../src/queue/tickets.ts'
 import { createWake } from '../../src/queue/wake.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
@@ -37,6 +41,8 @@ export type EngineOptions = {
   concurrency?: number
   log?: Log
   worker?: boolean
+  /** Between the feed's heartbeats. */
+  heartbeatMs?: number
 }
 
 /** The engine of one process on a real database, without the API: publisher, feed, and a worker unless told not to. */
@@ -51,7 +57,8 @@ export async function startEngine(options: EngineOptions = {}) {
   const sealer = createSealer(KEYS)
   const egress = createEgress({ allowNetworks: parseNetworks('127.0.0.0/8') })
   const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
-  const feed = createFeed({ db, wake, clock, log, epoch })
+  const heartbeat = options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }
+  const feed = createFeed({ db, wake, clock, log, epoch, ...heartbeat })
   const redeliverer = createRedeliverer({ db, tickets, wake, clock })
   const worker =
     options.worker === false
@@ -80,11 +87,48 @@ export async function startEngine(options: EngineOptions = {}) {
     publisher,
     feed,
     redeliverer,
+    sealer,
+    egress,
     tenantId: defaultTenantId,
     addEndpoint,
+    /** Publishes this many events at once and returns their ids. */
+    async publish(count = 1, type = 'invoice.paid'): Promise<EventId[]> {
+      const inputs = Array.from({ length: count }, (_, index) => ({
+        tenantId: defaultTenantId,
+        type,
+        payload: { index },
+      }))
+      const results = await publisher.publishBatch(inputs)
+      return results.map((result) => (result as Published).eventId)
+    },
+    /** All deliveries, oldest first, or those of one endpoint. */
+    deliveries: (endpoint?: EndpointId): Promise<Delivery[]> =>
+      db.orm
+        .select()
+        .from(deliveries)
+        .where(endpoint && eq(deliveries.endpointId, endpoint))
+        .orderBy(deliveries.id),
+    /** All attempts in the order of the feed. */
+    attempts: (): Promise<Attempt[]> => db.orm.select().from(attempts).orderBy(attempts.position),
+    endpoint: async (id: EndpointId): Promise<Endpoint> =>
+      (await db.orm.select().from(endpoints).where(eq(endpoints.id, id)))[0] as Endpoint,
+    async change(id: EndpointId, changes: Partial<Endpoint>): Promise<void> {
+      await db.orm.update(endpoints).set(changes).where(eq(endpoints.id, id))
+    },
+    /** How many tickets there are in a queue, claimed or not. */
+    async ticketsIn(queue: TicketQueue): Promise<number> {
+      const [row] = await db.sql<[{ count: number }]>`
+        select count(*)::int from postrider_queue.job where name = ${queue} and state in ('created', 'retry', 'active')`
+      return row.count
+    },
     stop,
   }
 }
+
+export type Engine = Awaited<ReturnType<typeof startEngine>>
+export type Delivery = typeof deliveries.$inferSelect
+export type Attempt = typeof attempts.$inferSelect
+type Endpoint = typeof endpoints.$inferSelect
 
 type EndpointSettings = {
   maxInFlight?: number

@@ -1,0 +1,162 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createClient } from 'graphql-ws'
+import { onTestFinished } from 'vitest'
+import { WebSocket } from 'ws'
+import { createDatabase } from './database.ts'
+
+const ADMIN_KEY = 'prk_an_admin_key_for_the_tests_only'
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
+
+export type Variables = Record<string, unknown>
+type Answer<T> = { data: T; errors?: { message: string; extensions?: Variables }[] }
+
+/** What a test says to the API: a document, its variables, the data that comes back. */
+export type Api = {
+  url: string
+  key: string
+  ask<T = Variables>(document: string, variables?: Variables): Promise<T>
+  /** Follows a subscription over a WebSocket of its own; `stop` leaves it. */
+  follow<T>(document: string, variables?: Variables): { items: T[]; stop(): Promise<void>; failed(): unknown }
+}
+
+export type Server = {
+  api: Api
+  /** Ends it without a word, like kill -9. Resolves when it is gone. */
+  kill(): Promise<void>
+  /** Starts it again on the same database. */
+  restart(): Promise<void>
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>
+  output(): string
+}
+
+/** The real server in a process of its own, on a fresh database. Gone when the test has finished. */
+export async function startServer(environment: Record<string, string> = {}): Promise<Server> {
+  const address = await createDatabase()
+  const dataDir = await mkdtemp(join(tmpdir(), 'postrider-story-'))
+  onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
+  const env = {
+    ...process.env,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    DATABASE_URL: `postgres://${address.user}@localhost/${address.database}?host=${encodeURIComponent(address.host)}&port=${address.port}`,
+    POSTRIDER_DATA_DIR: dataDir,
+    POSTRIDER_MASTER_KEYS: Buffer.alloc(32, 9).toString('base64'),
+    POSTRIDER_ADMIN_KEY: ADMIN_KEY,
+    POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8',
+    POSTRIDER_LOG_LEVEL: 'warn',
+    ...environment,
+  }
+  let current = await launch(env)
+  const api = createApi(() => current.url, ADMIN_KEY)
+  onTestFinished(() => end(current.child, 'SIGKILL').then(() => {}))
+  return {
+    api,
+    async kill() {
+      await end(current.child, 'SIGKILL')
+    },
+    async restart() {
+      current = await launch(env)
+    },
+    stop: () => end(current.child, 'SIGTERM'),
+    output: () => current.output(),
+  }
+}
+
+type Launched = { child: ChildProcess; url: string; output(): string }
+
+function launch(env: NodeJS.ProcessEnv): Promise<Launched> {
+  const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`the server did not start within 20 s:\n${output}`)), 20_000)
+    const read = (chunk: Buffer) => {
+      output += chunk
+      const url = /(http:\/\/[\d.]+:\d+)\/graphql/.exec(output)?.[1]
+      if (!url) return
+      clearTimeout(timer)
+      resolve({ child, url, output: () => output })
+    }
+    child.stdout.on('data', read)
+    child.stderr.on('data', read)
+    child.once('exit', (code) => reject(new Error(`the server ended with ${code}:\n${output}`)))
+  })
+}
+
+function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode)
+  return new Promise((resolve) => {
+    child.once('exit', resolve)
+    child.kill(signal)
+  })
+}
+
+export function createApi(url: () => string, key: string): Api {
+  return {
+    get url() {
+      return url()
+    },
+    key,
+    async ask<T>(query: string, variables: Variables = {}) {
+      const response = await fetch(`${url()}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+        body: JSON.stringify({ query, variables }),
+      })
+      const { data, errors } = (await response.json()) as Answer<T>
+      if (errors) throw new Error(errors.map(({ message }) => message).join('; '))
+      return data
+    },
+    follow<T>(query: string, variables: Variables = {}) {
+      const client = createClient({
+        url: `${url().replace('http', 'ws')}/graphql`,
+        webSocketImpl: WebSocket,
+        connectionParams: { authorization: `Bearer ${key}` },
+        retryAttempts: 0,
+      })
+      const items: T[] = []
+      let failure: unknown = null
+      client.subscribe<T>(
+        { query, variables },
+        {
+          next: ({ data, errors }) => {
+            if (errors) failure = errors
+            else items.push(data as T)
+          },
+          error: (error) => {
+            failure = error
+          },
+          complete() {},
+        },
+      )
+      const stop = async () => client.dispose()
+      onTestFinished(stop)
+      return { items, stop, failed: () => failure }
+    },
+  }
+}
+
+/** Creates an endpoint and returns its id and secret. */
+export async function createEndpoint(api: Api, input: Variables): Promise<{ id: string; secret: string }> {
+  const { endpointCreate } = await api.ask<{
+    endpointCreate: { endpoint: { id: string }; secret: string; userErrors: unknown[] }
+  }>(
+    `mutation ($input: EndpointCreateInput!) { endpointCreate(input: $input) { endpoint { id } secret userErrors { code message path } } }`,
+    { input },
+  )
+  if (!endpointCreate.endpoint) throw new Error(JSON.stringify(endpointCreate.userErrors))
+  return { id: endpointCreate.endpoint.id, secret: endpointCreate.secret }
+}
+
+/** Publishes an event and returns its id. */
+export async function publish(api: Api, input: Variables): Promise<string> {
+  const { eventPublish } = await api.ask<{ eventPublish: { event: { id: string } | null; userErrors: unknown[] } }>(
+    `mutation ($input: EventPublishInput!) { eventPublish(input: $input) { event { id } userErrors { code message path } } }`,
+    { input },
+  )
+  if (!eventPublish.event) throw new Error(JSON.stringify(eventPublish.userErrors))
+  return eventPublish.event.id
+}
