@@ -1,6 +1,7 @@
 import type { attemptBodies, attempts } from '../../schema/tables/attempts.ts'
 import type { Tx } from '../postgres/client.ts'
 import { LOCKS } from '../postgres/locks.ts'
+import { together } from '../postgres/together.ts'
 
 export type NewAttempt = Omit<typeof attempts.$inferInsert, 'position'> & {
   responseBody: (typeof attemptBodies.$inferInsert)['body'] | null
@@ -16,7 +17,7 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
   // Booleans travel as text: postgres.js takes an array of them for a single one.
   const withBody = attempts.filter((attempt) => attempt.responseBody !== null)
   const body = <T>(pick: (attempt: NewAttempt) => T) => withBody.map(pick) as never
-  await Promise.all([
+  await together([
     withBody.length > 0 &&
       tx`insert into postrider.attempt_bodies (id, body) select id, decode(body, 'base64')
         from unnest(${body((a) => a.id)}::uuid[], ${body((a) => a.responseBody?.toString('base64'))}::text[]) as kept (id, body)`,

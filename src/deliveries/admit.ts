@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, type EndpointId, highestIdAt } from '../../schema/ids.ts'
 import type { Tx } from '../postgres/client.ts'
+import { together } from '../postgres/together.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
 import { type Allowance, priorityOf } from './admission.ts'
 
@@ -46,17 +47,21 @@ export async function setBacklog(tx: Tx, endpoints: readonly EndpointId[], backl
   await tx`update postrider.endpoints set backlog = ${backlog} where id = any(${endpoints as never}::uuid[]) and backlog <> ${backlog}`
 }
 
+type Wanted = readonly { endpoint: EndpointId; most: number }[]
+
+/** Gives tickets to the oldest waiting deliveries of endpoints in backlog. The caller holds the lock of `lockAllowances`. */
+export async function topUp(tx: Tx, tickets: Tickets, wanted: Wanted, now: Date): Promise<number> {
+  const chosen = await chooseWaiting(tx, wanted, now)
+  await giveTickets(tx, tickets, chosen)
+  return chosen.length
+}
+
 /**
- * Gives tickets to the oldest waiting deliveries of endpoints in backlog, as far as their allowance goes and at most `most`
- * each. Without the lock of `lockAllowances` the caller may ask for no more than the tickets it has used up itself.
+ * The oldest waiting deliveries of endpoints in backlog, as far as their allowance goes and at most `most` each, locked for
+ * the caller to give them tickets. Without the lock of `lockAllowances` it may take no more than it has used up itself.
  */
-export async function topUp(
-  tx: Tx,
-  tickets: Tickets,
-  wanted: readonly { endpoint: EndpointId; most: number }[],
-  now: Date,
-): Promise<number> {
-  if (wanted.length === 0) return 0
+export async function chooseWaiting(tx: Tx, wanted: Wanted, now: Date): Promise<Ticketed[]> {
+  if (wanted.length === 0) return []
   const chosen = await tx<(Omit<Ticketed, 'ticket' | 'depth'> & { ticketed: number })[]>`
     select waiting.id as delivery, allowed.id as endpoint, allowed.ticketed, waiting."firstAttempt"
     from (
@@ -75,13 +80,11 @@ export async function topUp(
       order by id limit greatest(allowed.room, 0) for update skip locked
     ) waiting`
   const depths = new Map<EndpointId, number>()
-  const admitted = chosen.map(({ ticketed, ...one }): Ticketed => {
+  return chosen.map(({ ticketed, ...one }): Ticketed => {
     const depth = depths.get(one.endpoint) ?? ticketed
     depths.set(one.endpoint, depth + 1)
     return { ...one, ticket: randomUUID(), depth }
   })
-  await giveTickets(tx, tickets, admitted)
-  return admitted.length
 }
 
 /** Writes the tickets of admitted deliveries, in their rows and in the queue. */
@@ -89,7 +92,7 @@ export async function giveTickets(tx: Tx, tickets: Tickets, admitted: readonly T
   if (admitted.length === 0) return
   const ids = admitted.map(({ delivery }) => delivery)
   const { lowest, highest } = boundsOf(ids)
-  await Promise.all([
+  await together([
     tx`update postrider.deliveries delivery set ticket_id = admitted.ticket, waiting_for = null
       from unnest(${ids as never}::uuid[], ${admitted.map(({ ticket }) => ticket) as never}::uuid[]) as admitted (id, ticket)
       where delivery.id = admitted.id and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}`,

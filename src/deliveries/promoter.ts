@@ -3,6 +3,7 @@ import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { admit } from './admission.ts'
@@ -155,7 +156,7 @@ export async function admitDue(tx: Tx, tickets: Tickets, rows: readonly DueRow[]
     }
     if (admission.backlog) intoBacklog.push(endpoint)
   }
-  await Promise.all([giveTickets(tx, tickets, admitted), park(tx, parked), setBacklog(tx, intoBacklog, true)])
+  await together([giveTickets(tx, tickets, admitted), park(tx, parked), setBacklog(tx, intoBacklog, true)])
   return admitted.length
 }
 

@@ -6,6 +6,7 @@ import { endpoints } from '../../schema/tables/endpoints.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import type { Reach } from '../tenants/access.ts'
@@ -71,17 +72,17 @@ export async function deleteEndpoint(
   id: EndpointId,
 ): Promise<Endpoint> {
   const now = clock.now()
-  const deleted = await db.orm.transaction(async (tx) => {
-    const [gone] = await tx
-      .update(endpoints)
-      .set({ deletedAt: now, updatedAt: now, backlog: false })
-      .where(living(reach, id))
-      .returning()
-    if (!gone) throw notFound()
-    await eraseSecrets(tx, id)
-    await cancelDeliveries(tx, id, now)
-    return gone
-  })
+  // The endpoint first, so that routing, which locks it too, creates nothing more for it. Settling goes the other way round.
+  const deleted = await again(() =>
+    db.orm.transaction(async (tx) => {
+      const changes = { deletedAt: now, updatedAt: now, backlog: false }
+      const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
+      if (!gone) throw notFound()
+      await eraseSecrets(tx, id)
+      await cancelDeliveries(tx, id, now)
+      return gone
+    }),
+  )
   wake.signal('promote')
   return deleted
 }

@@ -3,6 +3,7 @@ import type { Log } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { together } from '../postgres/together.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -114,40 +115,46 @@ function takeSome(waiting: Waiting[]): Waiting[] {
   return waiting.splice(0, count)
 }
 
-/** One transaction for callers that came together. It must not couple them: on an error each is tried alone. */
+/** One transaction for callers that came together. It must not couple them: on an error each is tried for itself. */
 async function writeTogether(context: PublisherContext, callers: Waiting[]): Promise<void> {
   try {
-    const results = await writeEvents(
-      context,
-      callers.flatMap((caller) => caller.drafts),
-      '500ms',
-    )
-    let at = 0
-    for (const { drafts, resolve } of callers) {
-      resolve(results.slice(at, at + drafts.length))
-      at += drafts.length
-    }
+    answer(callers, await writeEvents(context, draftsOf(callers), '500ms'))
   } catch (error) {
     // Unknown whether it was committed: trying again could write the events twice. The caller has to decide.
-    if (isUnavailable(error)) {
-      for (const caller of callers) caller.reject(new Unavailable(error))
-      return
-    }
-    if (callers.length === 1 && callers[0]?.drafts.length === 1) return callers[0].reject(error)
+    if (isUnavailable(error)) return refuse(callers, error)
     context.log.debug(
       { err: error, callers: callers.length },
       'Publishes that shared a transaction are tried one by one',
     )
-    for (const caller of callers) void writeAlone(context, caller)
+    // With one key they wait for each other in any case: together, so that one held key holds one connection.
+    for (const group of Map.groupBy(callers, keyOf).values()) void writeGroup(context, group)
   }
 }
 
-async function writeAlone(context: PublisherContext, { drafts, resolve, reject }: Waiting): Promise<void> {
+async function writeGroup(context: PublisherContext, callers: Waiting[]): Promise<void> {
   try {
-    resolve(await writeEvents(context, drafts, '10s'))
+    answer(callers, await writeEvents(context, draftsOf(callers), '10s'))
   } catch (error) {
-    reject(isUnavailable(error) ? new Unavailable(error) : error)
+    if (isUnavailable(error) || isLockTimeout(error)) refuse(callers, error)
+    else if (callers.length === 1) callers[0]?.reject(error)
+    else for (const caller of callers) await writeGroup(context, [caller])
   }
+}
+
+const draftsOf = (callers: readonly Waiting[]) => callers.flatMap(({ drafts }) => drafts)
+const keyOf = ({ drafts }: Waiting) => drafts.find(({ idempotency }) => idempotency)?.idempotency?.key
+const isLockTimeout = (error: unknown) => (error as { code?: unknown }).code === '55P03'
+
+function answer(callers: readonly Waiting[], results: readonly (Published | Mistake)[]): void {
+  let at = 0
+  for (const { drafts, resolve } of callers) {
+    resolve(results.slice(at, at + drafts.length))
+    at += drafts.length
+  }
+}
+
+function refuse(callers: readonly Waiting[], error: unknown): void {
+  for (const { reject } of callers) reject(new Unavailable(error))
 }
 
 /** Idempotency keys, events, payloads and one outbox ticket for them all: everything or nothing. */
@@ -161,7 +168,7 @@ async function writeEvents(
     const keys = await claimKeys(tx, drafts, { now: clock.now(), hours: idempotencyHours, lockTimeout })
     const fresh = drafts.filter((draft) => isFresh(keys.get(draft)))
     if (fresh.length > 0) {
-      await Promise.all([
+      await together([
         insertEvents(tx, fresh),
         tickets.enqueue(tx, 'outbox', [{ id: newId(clock.now()), data: { events: fresh.map((draft) => draft.id) } }]),
       ])

@@ -106,7 +106,7 @@ AttemptRef.implement({
     }),
     eventType: t.exposeString('eventType', { description: 'The event’s type, like `invoice.paid`.' }),
     number: t.exposeInt('number', {
-      description: 'The how-manieth attempt of its delivery: 1, 2, 3 …; also the `webhook-attempt` header.',
+      description: 'Which attempt of its delivery it is: 1, 2, 3 …; also the `webhook-attempt` header.',
     }),
     trigger: t.expose('trigger', { type: AttemptTriggerEnum, description: 'What caused it.' }),
     startedAt: t.field({ type: 'DateTime', description: 'When it began.', resolve: ({ id }) => new Date(timeOf(id)) }),

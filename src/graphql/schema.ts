@@ -11,7 +11,7 @@ import './tenants.ts'
 import './viewer.ts'
 import { builder } from './builder.ts'
 
-builder.queryType({ description: 'Reading. Every field needs an API key with the scope READ, but `viewer`.' })
+builder.queryType({ description: 'Reading: needs an API key with the scope READ; for `viewer` any key will do.' })
 builder.mutationType({
   description: 'Changing. Each answers what it changed, and `userErrors` when the call was mistaken.',
 })

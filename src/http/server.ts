@@ -8,6 +8,7 @@ import { unauthenticated } from '../graphql/errors.ts'
 import type { Log } from '../log.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
+import { type Connections, watchConnections } from './connections.ts'
 import { bearerToken } from './credentials.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
 import { pathOf } from './location.ts'
@@ -41,11 +42,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { host, port, allowedOrigins, introspection } = config
   const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, introspection })
   const webSockets = createWebSockets({ yoga, capabilities, log, allowedOrigins })
-  const streams = new Set<ServerResponse>()
   const graphiql = config.graphiql ? once(renderGraphiql) : null
-  const site: Site = { ...options, yoga, streams, graphiql }
-
-  const server = createServer((request, response) => {
+  const server = createServer()
+  const connections = watchConnections(server)
+  const site: Site = { ...options, yoga, connections, graphiql }
+  server.on('request', (request, response) => {
     answer(site, request, response).catch((err: unknown) => {
       log.error({ err }, 'A request failed')
       answerError(response, 500, { code: 'INTERNAL', message: 'Something went wrong on our side.' })
@@ -61,16 +62,14 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     url: () => urlOf(server, host),
     async close() {
       webSockets.close()
-      for (const stream of streams) stream.destroy()
-      await closeServer(server)
+      if (server.listening) await connections.close(CLOSE_WITHIN_MS)
     },
   }
 }
 
 type Site = HttpServerOptions & {
   yoga: Yoga
-  /** Answers that last: live subscriptions over SSE. */
-  streams: Set<ServerResponse>
+  connections: Connections
   graphiql: (() => Promise<GraphiqlPage>) | null
 }
 
@@ -95,6 +94,10 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
       { allow: 'GET, POST' },
     )
   }
+  // Yoga makes a URL of it.
+  if (!URL.canParse(`http://${request.headers.host}`)) {
+    return answerError(response, 400, { code: 'BAD_REQUEST', message: 'The Host header is not a host.' })
+  }
   if (request.method === 'GET' && request.headers.accept?.includes('text/html') && site.graphiql) {
     return answerGraphiql(await site.graphiql(), request, response)
   }
@@ -106,17 +109,12 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
   try {
     const operation = await readParams(request)
-    if (request.headers.accept?.includes('text/event-stream')) track(site.streams, response)
+    if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)
     await yoga(request, response, { viewer, requestId, operation })
   } catch (error) {
     if (!(error instanceof BadRequest)) throw error
     answerError(response, error.status, error)
   }
-}
-
-function track(streams: Set<ServerResponse>, response: ServerResponse): void {
-  streams.add(response)
-  response.on('close', () => streams.delete(response))
 }
 
 function answerGraphiql(page: GraphiqlPage, request: IncomingMessage, response: ServerResponse): void {
@@ -155,15 +153,6 @@ function listen(server: Server, host: string, port: number): Promise<void> {
 function urlOf(server: Server, host: string): string {
   const { port } = server.address() as AddressInfo
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
-async function closeServer(server: Server): Promise<void> {
-  if (!server.listening) return
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
-  const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_WITHIN_MS)
-  await closed
-  clearTimeout(deadline)
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

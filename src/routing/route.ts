@@ -14,6 +14,7 @@ import { deliverTicket, lockAllowances, setBacklog, type Ticketed } from '../del
 import { wants } from '../endpoints/matching.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { together } from '../postgres/together.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
 
 /** What an `outbox` ticket says. */
@@ -45,7 +46,7 @@ export async function route(
     const { deliveries, intoBacklog } = await admitAll(tx, matches, now)
     const created = await createDeliveries(tx, deliveries, now)
     const admitted = created.filter((delivery) => delivery.ticket !== null)
-    await Promise.all([
+    await together([
       tickets.enqueue(
         tx,
         'deliver',

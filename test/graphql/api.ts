@@ -1,5 +1,6 @@
 import { onTestFinished } from 'vitest'
 import type { TenantId } from '../../schema/ids.ts'
+import type { Feed } from '../../src/attempts/feed.ts'
 import { createCapabilities } from '../../src/graphql/capabilities.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
 import { createHttpServer } from '../../src/http/server.ts'
@@ -22,14 +23,20 @@ type Answer = {
   errors?: { message: string; extensions: Record<string, unknown> }[]
 }
 
-type ApiOptions = EngineOptions & { introspection?: boolean; graphiql?: boolean; allowedOrigins?: string[] }
+type ApiOptions = EngineOptions & {
+  feed?: Feed
+  introspection?: boolean
+  graphiql?: boolean
+  allowedOrigins?: string[]
+}
 
 /** The API over HTTP on a fresh database, without a worker unless asked for one: nothing is delivered. */
 export async function startApi(options: ApiOptions = {}) {
   const engine = await startEngine({ worker: false, ...options })
   const { db, clock, tenantId } = engine
   const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')))
-  const capabilities = createCapabilities({ ...engine, sealer, defaultTenantId: tenantId })
+  const feed = options.feed ?? engine.feed
+  const capabilities = createCapabilities({ ...engine, feed, sealer, defaultTenantId: tenantId })
   const { introspection = true, graphiql = true, allowedOrigins = [] } = options
   const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql }
   const log = options.log ?? silentLog

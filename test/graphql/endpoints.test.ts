@@ -199,3 +199,26 @@ test('a secret of one’s own is taken as it is', async () => {
   const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com', secret } })
   expect(endpointCreate?.secret).toBe(secret)
 })
+
+test('deleting an endpoint gives way to what is being settled, and then goes through', async () => {
+  const { ask, db, tenantId } = await startApi()
+  const { endpointCreate } = await ask(CREATE, { input: { url: 'https://example.com' } })
+  const id = endpointCreate?.endpoint?.id
+  const endpointId = parsePublicId('ep', String(id)) as EndpointId
+  const eventId = newId<'evt'>(new Date())
+  const deliveryId = deliveryIdOf(eventId, endpointId)
+  await db.sql`insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, ticket_id, created_at)
+    values (${deliveryId}, ${tenantId}, ${eventId}, ${endpointId}, 'a', gen_random_uuid(), now())`
+
+  const { deleting } = await db.transaction(async (tx) => {
+    await tx`update postrider.deliveries set attempts_made = 1 where id = ${deliveryId}`
+    const deleting = ask(change('endpointDelete'), { id })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    // Each holds now what the other waits for.
+    await tx`update postrider.endpoints set backlog = true where id = ${endpointId}`
+    // Not the promise itself: the transaction would wait for what waits for it.
+    return { deleting }
+  })
+  expect((await deleting).endpointDelete?.userErrors).toEqual([])
+  expect(await db.sql`select state from postrider.deliveries`).toEqual([{ state: 'CANCELLED' }])
+})

@@ -1,6 +1,7 @@
 import { createClient } from 'graphql-ws'
 import { expect, test, vi } from 'vitest'
 import WebSocket from 'ws'
+import { type Feed, type FeedItem, FeedOverflow } from '../../src/attempts/feed.ts'
 import { startApi } from '../graphql/api.ts'
 import { startReceiver } from '../support/receiver.ts'
 
@@ -89,7 +90,9 @@ test('the same over SSE; a client that leaves is noticed', async () => {
   expect(text).not.toContain('"eventType":"a"')
   leaving.abort()
   await vi.waitFor(() => expect(feed.subscribers()).toBe(0))
-  console.time('close'); await server.close(); console.timeEnd('close')
+  const began = Date.now()
+  await server.close()
+  expect(Date.now() - began).toBeLessThan(1000)
 })
 
 test('closing the server ends what is live, on both transports', async () => {
@@ -181,6 +184,37 @@ test('over WebSocket no operation goes without a valid key; GraphiQL sends it wi
   expect(
     await overSocket(url, `{"authorization":"Bearer ${publisher}"}`, JSON.stringify({ query: WATCH })),
   ).toMatchObject({ payload: { errors: [{ extensions: { code: 'FORBIDDEN' } }] } })
+})
+
+test('a subscriber that is too slow is told where to go on, on both transports', async () => {
+  const overflow: Feed = {
+    cursor: async () => 'here',
+    subscribers: () => 0,
+    close() {},
+    subscribe: async () => {
+      const iterator: AsyncIterableIterator<FeedItem> = {
+        next: () => Promise.reject(new FeedOverflow('go-on-here')),
+        return: async () => ({ done: true, value: undefined }),
+        [Symbol.asyncIterator]: () => iterator,
+      }
+      return iterator
+    },
+  }
+  const { url, adminKey } = await startApi({ feed: overflow })
+  const error = { message: expect.any(String), extensions: { code: 'FEED_OVERFLOW', cursor: 'go-on-here' } }
+  const query = JSON.stringify(WATCH)
+  expect(await overSocket(url, `{"authorization":"Bearer ${adminKey}"}`, `{"query":${query}}`)).toMatchObject({
+    type: 'error',
+    payload: [error],
+  })
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${adminKey}` },
+    body: `{"query":${query}}`,
+  })
+  const text = await response.text()
+  expect(JSON.parse(/^data: (\{.*)$/m.exec(text)?.[1] as string)).toMatchObject({ errors: [error] })
+  expect(text).toContain('event: complete')
 })
 
 test('a page of an unknown origin gets no WebSocket', async () => {

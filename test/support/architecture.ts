@@ -113,20 +113,23 @@ type Reading = { path: string; text: string; code: string; imports: (Import & { 
 /** Everything in these files that breaks a rule of the house. */
 export function violationsIn(files: SourceFile[]): Violation[] {
   const readings = files.map(read)
-  return [...readings.flatMap((file) => RULES.flatMap((rule) => rule(file))), ...cycles(readings)]
+  return [...readings.flatMap(({ violations }) => violations), ...cycles(readings)]
 }
 
-// Most files are the same from one check to the next.
-const readBefore = new Map<string, Reading>()
+type Judged = Reading & { violations: Violation[] }
 
-function read({ path, text }: SourceFile): Reading {
+// Most files are the same from one check to the next.
+const readBefore = new Map<string, Judged>()
+
+function read({ path, text }: SourceFile): Judged {
   const known = readBefore.get(path)
   if (known?.text === text) return known
   const code = codeOf(text)
   const imports = importsOf(text, code).map((each) => ({ ...each, target: targetOf(path, each.specifier) }))
   const reading = { path, text, code, imports }
-  readBefore.set(path, reading)
-  return reading
+  const judged = { ...reading, violations: RULES.flatMap((rule) => rule(reading)) }
+  readBefore.set(path, judged)
+  return judged
 }
 
 /** The path of a file of ours, the name of a package (`@scope/name`, `node:http`) or the specifier as it is. */

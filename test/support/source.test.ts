@@ -77,7 +77,10 @@ export const five = {
     })
   },
 }
-declare function nine(a: string): void
+const nine = (t) => ({
+  ten: t(),
+})
+declare function eleven(a: string): void
 `
   expect(functionsOf(text).map(({ name, line, lines }) => `${name} ${line}+${lines}`)).toEqual([
     'one 2+5',
@@ -85,5 +88,6 @@ declare function nine(a: string): void
     'six 16+5',
     'two 7+3',
     '(anonymous) 17+3',
+    'nine 22+3',
   ])
 })

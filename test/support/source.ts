@@ -169,8 +169,8 @@ export function functionsOf(text: string, code = codeOf(text)): SourceFunction[]
     const body = bodyAfter(code, head.index + head[0].length)
     if (body !== null) add(head[1] || head[2] || '(anonymous)', head.index, body)
   }
-  // name = (…) => {, name: (…) => {, and those without a name.
-  for (const arrow of code.matchAll(/=>\s*\{/g)) {
+  // name = (…) => {, name: (…) => ({, and those without a name.
+  for (const arrow of code.matchAll(/=>\s*[{(]/g)) {
     const start = headOfArrow(code, arrow.index)
     const name = /([\w$]+)\s*[=:]\s*(?:async\s*)?$/.exec(code.slice(Math.max(0, start - 80), start))?.[1]
     add(name ?? '(anonymous)', start, arrow.index + arrow[0].length - 1)

@@ -1,0 +1,164 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { InvalidConfiguration, readConfig } from '../src/config.ts'
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
+
+function faultsOf(environment: Record<string, string>): string[] {
+  try {
+    readConfig(environment)
+  } catch (error) {
+    if (error instanceof InvalidConfiguration) return error.faults
+    throw error
+  }
+  return []
+}
+
+test('an empty environment is a whole configuration', () => {
+  expect(readConfig({})).toEqual({
+    host: '127.0.0.1',
+    port: 4000,
+    databaseUrl: null,
+    dataDir: resolve('.postrider'),
+    role: 'all',
+    adminKey: null,
+    masterKeys: null,
+    allowNetworks: '',
+    allowedOrigins: [],
+    introspection: true,
+    graphiql: true,
+    maxPayloadBytes: 262_144,
+    idempotencyHours: 24,
+    workerConcurrency: 256,
+    logLevel: 'info',
+    unknown: [],
+  })
+})
+
+test('an empty variable is as good as none', () => {
+  expect(readConfig({ PORT: '', DATABASE_URL: '', POSTRIDER_ALLOWED_ORIGINS: '' })).toEqual(readConfig({}))
+})
+
+test('what is given is taken', () => {
+  const given = {
+    HOST: '0.0.0.0',
+    PORT: '0',
+    DATABASE_URL: 'postgres://u:p@db:5432/postrider',
+    POSTRIDER_MASTER_KEYS: 'AAAA',
+    POSTRIDER_ROLE: 'worker',
+    POSTRIDER_ALLOWED_ORIGINS: 'https://a.example, http://localhost:3000',
+    POSTRIDER_INTROSPECTION: 'false',
+    POSTRIDER_WORKER_CONCURRENCY: '8',
+  }
+  expect(readConfig(given)).toMatchObject({
+    host: '0.0.0.0',
+    port: 0,
+    databaseUrl: 'postgres://u:p@db:5432/postrider',
+    role: 'worker',
+    allowedOrigins: ['https://a.example', 'http://localhost:3000'],
+    introspection: false,
+    workerConcurrency: 8,
+  })
+})
+
+test('every fault is told at once, by name', () => {
+  const faults = faultsOf({
+    PORT: '70000',
+    DATABASE_URL: 'localhost/postrider',
+    POSTRIDER_ROLE: 'boss',
+    POSTRIDER_ADMIN_KEY: 'short',
+    POSTRIDER_ALLOWED_ORIGINS: 'https://a.example/path',
+    POSTRIDER_GRAPHIQL: 'yes',
+    POSTRIDER_MAX_PAYLOAD_BYTES: 'many',
+    POSTRIDER_IDEMPOTENCY_HOURS: '0',
+    POSTRIDER_WORKER_CONCURRENCY: '-1',
+    POSTRIDER_LOG_LEVEL: 'loud',
+  })
+  expect(faults.map((fault) => fault.split(' ')[0]).sort()).toEqual([
+    'DATABASE_URL',
+    'PORT',
+    'POSTRIDER_ADMIN_KEY',
+    'POSTRIDER_ALLOWED_ORIGINS',
+    'POSTRIDER_GRAPHIQL',
+    'POSTRIDER_IDEMPOTENCY_HOURS',
+    'POSTRIDER_LOG_LEVEL',
+    'POSTRIDER_MASTER_KEYS',
+    'POSTRIDER_MAX_PAYLOAD_BYTES',
+    'POSTRIDER_ROLE',
+    'POSTRIDER_WORKER_CONCURRENCY',
+  ])
+  expect(() => readConfig({ PORT: 'x', HOST: '', POSTRIDER_ROLE: 'x' })).toThrow(
+    /has 2 faults:\n {2}PORT .*\n {2}POSTRIDER_ROLE /,
+  )
+})
+
+test.each`
+  environment                                              | fault
+  ${{ PORT: '70000' }}                                     | ${'PORT must be from 0 to 65535'}
+  ${{ PORT: '40 00' }}                                     | ${'PORT must be a whole number'}
+  ${{ DATABASE_URL: 'mysql://db' }}                        | ${'DATABASE_URL must look like postgres://user:password@host:5432/database'}
+  ${{ DATABASE_URL: 'postgres://db/postrider' }}           | ${'POSTRIDER_MASTER_KEYS is required with DATABASE_URL'}
+  ${{ POSTRIDER_ALLOWED_ORIGINS: 'https://a.example *' }}  | ${'POSTRIDER_ALLOWED_ORIGINS has "*", which is not an origin'}
+  ${{ POSTRIDER_INTROSPECTION: 'TRUE' }}                   | ${'POSTRIDER_INTROSPECTION must be true or false'}
+  ${{ POSTRIDER_ADMIN_KEY: 'with a space in its middle' }} | ${'POSTRIDER_ADMIN_KEY must be 16 to 256 visible ASCII characters'}
+`('$environment → $fault', ({ environment, fault }) => {
+  expect(faultsOf(environment)).toContainEqual(expect.stringContaining(fault))
+})
+
+test('no secret is repeated', () => {
+  const environment = {
+    DATABASE_URL: 'postgre://user:canary-1@db/postrider',
+    POSTRIDER_ADMIN_KEY: 'canary-2',
+    POSTRIDER_MASTER_KEYS: 'canary-3',
+    PORT: 'x',
+  }
+  const error = (() => {
+    try {
+      return readConfig(environment)
+    } catch (error) {
+      return error as Error & { cause?: unknown }
+    }
+  })()
+  expect(error).toBeInstanceOf(InvalidConfiguration)
+  expect(JSON.stringify([String(error), (error as Error).stack, error, Object.values(error)])).not.toContain('canary')
+})
+
+test('names of ours that mean nothing are told, for they are misspelt', () => {
+  expect(readConfig({ POSTRIDER_ALLOW_NETWORK: 'x', POSTRIDER_TEST_POSTGRES_BIN: 'x', HOME: 'x' }).unknown).toEqual([
+    'POSTRIDER_ALLOW_NETWORK',
+  ])
+})
+
+describe('what is written about the configuration', () => {
+  const known = [...read('src/config.ts').matchAll(/^ {2}([A-Z][A-Z_]+):/gm)].map(([, name]) => String(name))
+  // `| `NAME` | `default` or – | meaning |`
+  const readme = [...read('README.md').matchAll(/^\| `([A-Z_]+)` +\| (\S+) +\| \S/gm)].map(([, name, value]) => ({
+    name: String(name),
+    fallback: value === '–' ? null : String(value).replaceAll('`', ''),
+  }))
+  const example = [...read('.env.example').matchAll(/^#([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => ({
+    name: String(name),
+    value: String(value),
+  }))
+
+  test('README, .env.example and the program name the same variables, in the same order', () => {
+    expect(known).toContain('POSTRIDER_ROLE')
+    expect(readme.map(({ name }) => name)).toEqual(known)
+    expect(example.map(({ name }) => name)).toEqual(known)
+  })
+
+  test('defaults are what the program takes', () => {
+    const defaults = readme.filter(({ fallback }) => fallback !== null)
+    expect(defaults.length).toBeGreaterThan(8)
+    const environment = Object.fromEntries(defaults.map(({ name, fallback }) => [name, String(fallback)]))
+    expect(readConfig(environment)).toEqual(readConfig({}))
+    const examples = new Map(example.map(({ name, value }) => [name, value]))
+    for (const { name, fallback } of defaults) expect(examples.get(name), name).toBe(fallback)
+  })
+
+  test('what is given as an example is accepted', () => {
+    const environment = Object.fromEntries(example.map(({ name, value }) => [name, value]))
+    expect(readConfig({ ...environment, POSTRIDER_MASTER_KEYS: 'given' }).unknown).toEqual([])
+  })
+})
