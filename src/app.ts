@@ -1,7 +1,7 @@
 import { createFeed } from './attempts/feed.ts'
 import type { Config } from './config.ts'
 import { createRedeliverer } from './deliveries/redeliver.ts'
-import { parseNetworks } from './egress/address-rules.ts'
+import { type Networks, parseNetworks } from './egress/address-rules.ts'
 import { createEgress } from './egress/request.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
@@ -9,15 +9,15 @@ import { buildSchema } from './graphql/schema.ts'
 import { createHttpServer } from './http/server.ts'
 import { type Installed, install } from './install.ts'
 import type { Log } from './log.ts'
-import { type Address, type Db, openClient, openPool } from './postgres/client.ts'
+import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
 import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
-import { createWake } from './queue/wake.ts'
+import { createWake, type Wake } from './queue/wake.ts'
 import { checkMasterKeys } from './sealing/key-check.ts'
-import { loadOrCreateMasterKeys, parseMasterKeys } from './sealing/master-keys.ts'
-import { createSealer } from './sealing/sealer.ts'
+import { loadOrCreateMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
+import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
 import { startWorker } from './worker.ts'
 
@@ -85,64 +85,66 @@ async function start(context: StartContext): Promise<Started> {
   // Before anything is touched: a malformed list of networks must not start.
   const allowNetworks = parseNetworks(config.allowNetworks)
   const { address, alone } = await reachPostgres(context)
-  const pool = async (name: string, max: number, byId = false): Promise<Db> => {
-    const db = await openPool(address, { max, name, log, byId })
-    onEnd(() => db.close())
-    return db
-  }
-  const api = await pool('api', 10)
-  await checkDatabase(api)
-  const clock = overrides.clock ?? (await keepTime(api, log, onEnd))
-  const works = config.role !== 'api'
-  const { queue, epoch, defaultTenantId } = await installAll(context, api, clock, works)
-  if (alone) await releaseClaims(queue, log)
-  const sealer = createSealer(
-    config.masterKeys ? parseMasterKeys(config.masterKeys) : await loadOrCreateMasterKeys(config.dataDir),
-  )
-  await checkMasterKeys(api.sql, sealer)
-  const firstKey = await ensureFirstKey(api.orm, { given: config.adminKey, now: clock.now() })
+  const db = await pool(context, address, { name: 'api', max: 10 })
+  await checkDatabase(db)
+  const clock = overrides.clock ?? (await keepTime(db, log, onEnd))
+  const installed = await installAll(context, db, clock)
+  if (alone) await releaseClaims(installed.queue, log)
+  const sealer = createSealer(await masterKeys(config))
+  await checkMasterKeys(db.sql, sealer)
+  const firstKey = await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() })
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake-ups', log }), log)
   onEnd(() => wake.close())
-  const { tickets } = queue
 
-  if (works) {
-    const egress = createEgress({ allowNetworks, log })
-    onEnd(() => egress.close())
-    const db = await pool('worker', 8, true)
-    const worker = await startWorker({
-      db,
-      queue,
-      wake,
-      clock,
-      log,
-      egress,
-      sealer,
-      concurrency: config.workerConcurrency,
-    })
-    onEnd((deadline) => worker.stop(deadline))
-  }
-  if (config.role === 'worker') return { url: null, firstKey }
+  const parts: Parts = { ...installed, db, clock, wake, sealer }
+  if (config.role !== 'api') await startDelivering(context, parts, address, allowNetworks)
+  return { url: config.role === 'worker' ? null : await startServing(context, parts), firstKey }
+}
 
+type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer }
+
+async function startDelivering(
+  context: StartContext,
+  parts: Parts,
+  address: Address,
+  allowNetworks: Networks,
+): Promise<void> {
+  const { config, log, onEnd } = context
+  const egress = createEgress({ allowNetworks, log })
+  onEnd(() => egress.close())
+  const db = await pool(context, address, { name: 'worker', max: 8, byId: true })
+  const worker = await startWorker({ ...parts, db, log, egress, concurrency: config.workerConcurrency })
+  onEnd((deadline) => worker.stop(deadline))
+}
+
+async function startServing({ config, log, onEnd }: StartContext, parts: Parts): Promise<string> {
+  const { db, queue, epoch, wake, clock } = parts
   const { maxPayloadBytes, idempotencyHours } = config
-  const publisher = createPublisher({ db: api, tickets, wake, clock, log, maxPayloadBytes, idempotencyHours })
-  const redeliverer = createRedeliverer({ db: api, tickets, wake, clock })
-  const feed = createFeed({ db: api, wake, clock, log, epoch })
+  const common = { db, tickets: queue.tickets, wake, clock, log }
+  const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
+  const feed = createFeed({ ...common, epoch })
   onEnd(() => feed.close())
-  const capabilities = createCapabilities({
-    db: api,
-    defaultTenantId,
-    publisher,
-    redeliverer,
-    feed,
-    sealer,
-    wake,
-    clock,
+  const capabilities = createCapabilities({ ...parts, publisher, redeliverer: createRedeliverer(common), feed })
+  const server = createHttpServer({
+    config,
+    capabilities,
+    graphqlSchema: buildSchema(),
+    log,
+    ready: () => db.sql`select 1`,
   })
-  const ready = () => api.sql`select 1`
-  const server = createHttpServer({ config, capabilities, graphqlSchema: buildSchema(), log, ready })
   await server.listen()
   onEnd(() => server.close())
-  return { url: server.url(), firstKey }
+  return server.url()
+}
+
+async function pool({ log, onEnd }: StartContext, address: Address, options: Omit<PoolOptions, 'log'>): Promise<Db> {
+  const db = await openPool(address, { ...options, log })
+  onEnd(() => db.close())
+  return db
+}
+
+async function masterKeys({ masterKeys, dataDir }: Config): Promise<MasterKey[]> {
+  return masterKeys === null ? loadOrCreateMasterKeys(dataDir) : parseMasterKeys(masterKeys)
 }
 
 /** The database that is configured, or the embedded one, started or adopted; with the only Postrider on it, if it is embedded. */
@@ -180,14 +182,9 @@ async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise
   return clock
 }
 
-async function installAll(
-  { log, overrides, onEnd }: StartContext,
-  db: Db,
-  clock: Clock,
-  supervise: boolean,
-): Promise<Installed> {
+async function installAll({ config, log, overrides, onEnd }: StartContext, db: Db, clock: Clock): Promise<Installed> {
   const claimSeconds = overrides.claimSeconds === undefined ? {} : { claimSeconds: overrides.claimSeconds }
-  const installed = await install(db, clock, { log, supervise, ...claimSeconds })
+  const installed = await install(db, clock, { log, supervise: config.role !== 'api', ...claimSeconds })
   onEnd(() => installed.queue.close())
   return installed
 }

@@ -41,59 +41,24 @@ const LONGEST_UNRECORDED_MS = 86_400_000
 
 /** One reader per process reads new attempts once; every subscriber gets them through a bounded queue of its own. */
 export function createFeed(context: FeedContext): Feed {
-  const { db, wake, clock, log, epoch } = context
+  const { db, clock, epoch } = context
   const subscribers = new Set<Subscriber>()
-  let head: { position: number; atMs: number } | null = null
-  let reading = false
-  let again = false
-
-  const read = async (): Promise<void> => {
-    do {
-      again = false
-      while (head !== null && subscribers.size > 0) {
-        const rows: Attempt[] = await readAfter(db, head, PAGE)
-        const newest = rows.at(-1)
-        if (!newest) break
-        head = { position: newest.position, atMs: timeOf(newest.id) }
-        for (const subscriber of subscribers) subscriber.offer(rows)
-        if (rows.length < PAGE) break
-      }
-    } while (again)
-  }
-  const look = () => {
-    again = true
-    if (reading || subscribers.size === 0) return
-    reading = true
-    read()
-      .catch((err) => log.debug({ err }, 'The feed could not be read; trying again'))
-      .finally(() => {
-        reading = false
-      })
-  }
-  const stopListening = wake.on('attempts', look)
-  const poll = setInterval(look, POLL_MS)
+  const reader = createReader(context, subscribers)
   const beat = setInterval(() => {
     for (const subscriber of subscribers) subscriber.heartbeat(clock.now())
   }, context.heartbeatMs ?? HEARTBEAT_MS)
 
-  /** The newest place. Moves an idle reader there; one that somebody listens to goes on from where it stands. */
-  const start = async () => {
-    const newest = await newestPlace(db, clock)
-    if (head === null || subscribers.size === 0) head = newest
-    return newest
-  }
-
   return {
     async subscribe({ tenant, filter, after }) {
       const asked = after === null ? null : readCursor(after, ['after'])
-      const now = await start()
+      const now = await reader.start()
       const { from, gap } = await whereToStart(db, { epoch, ...now }, asked)
       const subscriber: Subscriber = createSubscriber({
         reach: tenant,
         filter,
         from,
         gap,
-        head: () => head ?? now,
+        head: () => reader.head() ?? now,
         page: (place, upTo, most) => readPast(db, tenant, filter, place, upTo, most),
         onEnd: () => subscribers.delete(subscriber),
       })
@@ -103,10 +68,55 @@ export function createFeed(context: FeedContext): Feed {
     cursor: async () => writeCursor({ epoch, ...(await newestPlace(db, clock)) }),
     subscribers: () => subscribers.size,
     close() {
-      stopListening()
-      clearInterval(poll)
+      reader.close()
       clearInterval(beat)
       for (const subscriber of subscribers) subscriber.end()
+    },
+  }
+}
+
+type Place = { position: number; atMs: number }
+
+/** Reads what is new while somebody listens: woken by news, and by a slow poll, which is the truth. */
+function createReader({ db, wake, clock, log }: FeedContext, subscribers: ReadonlySet<Subscriber>) {
+  let head: Place | null = null
+  let reading = false
+  let again = false
+
+  const readAll = async (): Promise<void> => {
+    while (head !== null && subscribers.size > 0) {
+      again = false
+      const rows = await readAfter(db, head, PAGE)
+      const newest = rows.at(-1)
+      if (newest) head = { position: newest.position, atMs: timeOf(newest.id) }
+      for (const subscriber of subscribers) subscriber.offer(rows)
+      if (rows.length < PAGE && !again) return
+    }
+  }
+  const look = () => {
+    again = true
+    if (reading || subscribers.size === 0) return
+    reading = true
+    readAll()
+      .catch((err) => log.debug({ err }, 'The feed could not be read; trying again'))
+      .finally(() => {
+        reading = false
+      })
+  }
+  const stopListening = wake.on('attempts', look)
+  const poll = setInterval(look, POLL_MS)
+
+  return {
+    head: () => head,
+    /** The newest place. Moves an idle reader there; one that somebody listens to goes on from where it stands. */
+    async start(): Promise<Place> {
+      const newest = await newestPlace(db, clock)
+      if (head === null || subscribers.size === 0) head = newest
+      return newest
+    },
+    close() {
+      stopListening()
+      clearInterval(poll)
     },
   }
 }
@@ -131,7 +141,7 @@ async function isDropped(db: Db, { atMs }: FeedCursor): Promise<boolean> {
 }
 
 /** The newest position there is. Positions become visible in order, so everything up to it is there. */
-async function newestPlace(db: Db, clock: Clock): Promise<{ position: number; atMs: number }> {
+async function newestPlace(db: Db, clock: Clock): Promise<Place> {
   const atMs = clock.now().getTime()
   const [row] = await db.sql<
     { position: number }[]
@@ -139,7 +149,7 @@ async function newestPlace(db: Db, clock: Clock): Promise<{ position: number; at
   return { position: row?.position ?? 0, atMs }
 }
 
-function readAfter(db: Db, place: { position: number; atMs: number }, most: number): Promise<Attempt[]> {
+function readAfter(db: Db, place: Place, most: number): Promise<Attempt[]> {
   return db.orm
     .select()
     .from(attempts)

@@ -56,119 +56,145 @@ const CLOSE = 500
  * read, so nothing falls in between. A plain object, not a generator: a generator that waits cannot be ended from outside.
  */
 export function createSubscriber({ reach, filter, from, gap, head, page, onEnd }: SubscriberOptions): Subscriber {
+  const past = createPast({ from, head, page })
+  const hands = createHands(writeCursor(from))
   const queue: Attempt[] = []
-  const ready: FeedItem[] = []
-  /** Up to where the past was read. */
-  let place: FeedCursor = from
-  /** Up to where items were handed out: with it a client that comes back misses nothing. */
-  let cursor = writeCursor(from)
-  let attachedAt: number | null = null
-  let live = false
-  let ended = false
-  let failure: Error | null = null
-  let waiter: ((result: IteratorResult<FeedItem>) => void) | null = null
-  let fail: ((error: Error) => void) | null = null
-  let last: Promise<unknown> = Promise.resolve()
-
+  const ready: FeedItem[] = gap ? [{ kind: 'gap', cursor: hands.cursor(), reason: gap }] : []
   const itemOf = (attempt: Attempt): FeedItem => {
-    const own = writeCursor({ epoch: from.epoch, position: attempt.position, atMs: timeOf(attempt.id) })
-    return { kind: 'attempt', cursor: own, attempt }
+    const cursor = writeCursor({ epoch: from.epoch, position: attempt.position, atMs: timeOf(attempt.id) })
+    return { kind: 'attempt', cursor, attempt }
   }
-  if (gap) ready.push({ kind: 'gap', cursor, reason: gap })
-
-  /** Reads on in the past; at its end the subscriber is live. */
-  const catchUp = async () => {
-    // The cursor may be ahead of the reader; what it has seen must not come again.
-    if (attachedAt === null && head().position - place.position <= CLOSE)
-      attachedAt = Math.max(head().position, place.position)
-    const upTo = attachedAt ?? head().position
-    const read = upTo > place.position ? await page(place, upTo, PAGE) : []
-    ready.push(...read.map(itemOf))
-    const whole = read.length < PAGE
-    place = { ...place, position: whole ? upTo : (read.at(-1)?.position ?? upTo) }
-    live = whole && attachedAt === upTo
-  }
-
   const end = (error?: Error) => {
-    if (ended) return
-    ended = true
-    failure = error ?? null
+    if (!hands.close(error)) return
     queue.length = 0
     onEnd()
-    if (failure && fail) fail(failure)
-    else waiter?.({ value: undefined, done: true })
-    waiter = fail = null
   }
 
-  const handOut = (item: FeedItem): IteratorResult<FeedItem> => {
-    cursor = item.cursor
-    return { value: item, done: false }
-  }
-
-  const nextItem = async (): Promise<IteratorResult<FeedItem>> => {
+  const next = async (): Promise<IteratorResult<FeedItem>> => {
     for (;;) {
-      const item = ended ? undefined : ready.shift()
-      if (item) return handOut(item)
-      if (failure) {
-        const error = failure
-        failure = null
-        throw error
-      }
-      if (ended) return { value: undefined, done: true }
-      if (!live) {
-        await catchUp()
+      const item = hands.closed() ? undefined : ready.shift()
+      if (item) return hands.give(item)
+      if (hands.closed()) return hands.last()
+      if (!past.isOver()) {
+        ready.push(...(await past.read()).map(itemOf))
         continue
       }
       const attempt = queue.shift()
-      if (attempt) return handOut(itemOf(attempt))
-      return new Promise((resolve, reject) => {
-        waiter = resolve
-        fail = reject
-      })
+      return attempt ? hands.give(itemOf(attempt)) : hands.wait()
     }
-  }
-
-  const hand = (item: FeedItem) => {
-    const resolve = waiter
-    waiter = fail = null
-    resolve?.(handOut(item))
   }
 
   return {
     offer(attempts) {
-      if (ended || attachedAt === null) return
+      const attachedAt = past.attachedAt()
+      if (hands.closed() || attachedAt === null) return
       for (const attempt of attempts) {
         if (attempt.position <= attachedAt || !wanted(reach, filter, attempt)) continue
-        if (waiter) hand(itemOf(attempt))
+        if (hands.waiting()) hands.give(itemOf(attempt))
         else queue.push(attempt)
       }
-      if (queue.length > MOST_QUEUED) end(new FeedOverflow(cursor))
+      if (queue.length > MOST_QUEUED) end(new FeedOverflow(hands.cursor()))
     },
     heartbeat(at) {
       // Whoever waits has everything up to where the reader stands.
-      if (waiter) hand({ kind: 'heartbeat', cursor: writeCursor({ epoch: from.epoch, ...head() }), at })
+      if (hands.waiting()) hands.give({ kind: 'heartbeat', cursor: writeCursor({ epoch: from.epoch, ...head() }), at })
     },
     end,
-    iterator: {
-      next() {
-        const result = last.then(nextItem).catch((error) => {
-          end()
-          throw error
-        })
-        last = result.catch(() => {})
-        return result
-      },
-      async return() {
+    iterator: createIterator(next, end),
+  }
+}
+
+/** What was recorded before the subscriber began to listen, read up to where its queue takes over. */
+function createPast({ from, head, page }: Pick<SubscriberOptions, 'from' | 'head' | 'page'>) {
+  let place = from
+  let attachedAt: number | null = null
+  let over = false
+  return {
+    attachedAt: () => attachedAt,
+    isOver: () => over,
+    async read(): Promise<Attempt[]> {
+      // The cursor may be ahead of the reader; what it has seen must not come again.
+      if (attachedAt === null && head().position - place.position <= CLOSE) {
+        attachedAt = Math.max(head().position, place.position)
+      }
+      const upTo = attachedAt ?? head().position
+      const read = upTo > place.position ? await page(place, upTo, PAGE) : []
+      const whole = read.length < PAGE
+      place = { ...place, position: whole ? upTo : (read.at(-1)?.position ?? upTo) }
+      over = whole && attachedAt === upTo
+      return read
+    },
+  }
+}
+
+/** Hands items over: to a call that waits, or as the answer to the one being made. Knows the cursor of the last one. */
+function createHands(begin: string) {
+  let cursor = begin
+  let closed = false
+  let failure: Error | null = null
+  let waiter: PromiseWithResolvers<IteratorResult<FeedItem>> | null = null
+  return {
+    cursor: () => cursor,
+    closed: () => closed,
+    waiting: () => waiter !== null,
+    wait() {
+      waiter = Promise.withResolvers()
+      return waiter.promise
+    },
+    give(item: FeedItem): IteratorResult<FeedItem> {
+      cursor = item.cursor
+      const result = { value: item, done: false as const }
+      waiter?.resolve(result)
+      waiter = null
+      return result
+    },
+    /** Ends it for good; false when it was ended before. */
+    close(error?: Error): boolean {
+      if (closed) return false
+      closed = true
+      if (waiter && error) waiter.reject(error)
+      else if (waiter) waiter.resolve(DONE)
+      else failure = error ?? null
+      waiter = null
+      return true
+    },
+    /** What a call gets after the end: the failure once, if there was one. */
+    last(): IteratorResult<FeedItem> {
+      const error = failure
+      failure = null
+      if (error) throw error
+      return DONE
+    },
+  }
+}
+
+const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true }
+
+function createIterator(
+  next: () => Promise<IteratorResult<FeedItem>>,
+  end: () => void,
+): AsyncIterableIterator<FeedItem> {
+  let before: Promise<unknown> = Promise.resolve()
+  return {
+    // One at a time, whatever the caller does.
+    next() {
+      const result = before.then(next).catch((error) => {
         end()
-        return { value: undefined, done: true }
-      },
-      async throw() {
-        end()
-        return { value: undefined, done: true }
-      },
-      [Symbol.asyncIterator]() {
-        return this
-      },
+        throw error
+      })
+      before = result.catch(() => {})
+      return result
+    },
+    async return() {
+      end()
+      return DONE
+    },
+    async throw() {
+      end()
+      return DONE
+    },
+    [Symbol.asyncIterator]() {
+      return this
     },
   }
 }

@@ -7,7 +7,7 @@ import { hold } from './hold.ts'
 import { type Prepared, prepare } from './prepare.ts'
 import { failInternally, type SendContext, send } from './send.ts'
 import type { SettleBuffer, SettleBufferContext } from './settle-buffer.ts'
-import { createSlots } from './slots.ts'
+import { createSlots, type Slots } from './slots.ts'
 
 export type DispatcherContext = Omit<SettleBufferContext, 'onRetryScheduled' | 'onSettled'> &
   SendContext & { sql: Sql; sealer: Sealer; concurrency: number; settling: SettleBuffer }
@@ -33,66 +33,27 @@ const PAUSE_AFTER_ERROR_MS = 500
  * for its slowest request, and no transaction is open while the network is.
  */
 export function createDispatcher(context: DispatcherContext): Dispatcher {
-  const { tickets, settling, concurrency, log } = context
+  const { concurrency, settling, log } = context
   const worthwhile = Math.min(WORTHWHILE_SLOTS, Math.ceil(concurrency / 2))
   const slots = createSlots(concurrency, () => roomFreed())
   // Results that cannot be settled must not pile up without bound: then nothing more is claimed.
   const unsettledRoom = () => 4 * concurrency - settling.size()
   const roomy = () => Math.min(slots.freeForAny(), unsettledRoom()) >= worthwhile
+  const patience = createPatience()
   const roomFreed = () => {
-    if (roomy()) enough()
+    if (roomy()) patience.enough()
   }
   let stopping = false
   let nudged = true
-  let wakeUp = () => {}
-  let enough = () => {}
-
-  /** Waits for a nudge, for a worthwhile number of free slots where the caller lacks them, or for `ms`. */
-  const pause = (ms: number, forSlots: boolean) =>
-    new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      const end = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-      if (forSlots) enough = end
-      if (ms === POLL_MS) wakeUp = end
-    }).finally(() => {
-      wakeUp = enough = () => {}
-    })
-
-  const launch = (prepared: Prepared) => {
-    const release = slots.take()
-    void send(context, prepared)
-      .catch((err) => {
-        log.error({ err, delivery: prepared.delivery.id }, 'A delivery could not be sent')
-        return failInternally(context, prepared)
-      })
-      .then((sent) => {
-        release()
-        settling.add(sent)
-      })
-  }
-
-  /** Claims once and sends; says whether there may be more to claim. */
-  const claimAndSend = async (): Promise<boolean> => {
-    const any = slots.freeForAny()
-    const most = Math.min(any > 0 ? any : slots.free(), unsettledRoom())
-    if (most <= 0) return true
-    const priority = any > 0 ? {} : { leastPriority: SHALLOW_PRIORITY }
-    const { claims, more } = await tickets.claim<DeliverTicket>('deliver', most, priority)
-    if (claims.length > 0) await dispatch(context, claims, launch)
-    return more || (any <= 0 && claims.length === 0)
-  }
 
   const run = async () => {
     while (!stopping) {
       nudged = false
       try {
-        const more = await claimAndSend()
+        const more = await claimAndSend(context, slots, unsettledRoom())
         if (stopping) return
-        if (more && !roomy()) await pause(nudged ? LINGER_MS : POLL_MS, true)
-        else if (!more && !nudged) await pause(POLL_MS, false)
+        if (more && !roomy()) await (nudged ? patience.linger() : patience.forRoomOrNews())
+        else if (!more && !nudged) await patience.forNews()
       } catch (err) {
         log.error({ err }, 'Tickets could not be claimed; trying again')
         await new Promise((resolve) => setTimeout(resolve, PAUSE_AFTER_ERROR_MS))
@@ -104,18 +65,67 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
   return {
     nudge() {
       nudged = true
-      wakeUp()
+      patience.news()
     },
     roomFreed,
     async stop(deadline) {
       stopping = true
-      wakeUp()
-      enough()
+      patience.news()
+      patience.enough()
       slots.close()
       await running
       await slots.empty(deadline)
     },
   }
+}
+
+/** How the loop waits: for news, for a worthwhile number of free slots, or for a while. */
+function createPatience() {
+  let news = () => {}
+  let enough = () => {}
+  const pause = (ms: number, until: (end: () => void) => void) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      until(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    }).finally(() => {
+      news = enough = () => {}
+    })
+  return {
+    news: () => news(),
+    enough: () => enough(),
+    forNews: () => pause(POLL_MS, (end) => (news = end)),
+    forRoomOrNews: () => pause(POLL_MS, (end) => (news = enough = end)),
+    // There are tickets, and hardly a slot: a few more free ones, and one claim takes many.
+    linger: () => pause(LINGER_MS, (end) => (enough = end)),
+  }
+}
+
+/** Claims once and sends; says whether there may be more to claim. */
+async function claimAndSend(context: DispatcherContext, slots: Slots, unsettledRoom: number): Promise<boolean> {
+  const any = slots.freeForAny()
+  const most = Math.min(any > 0 ? any : slots.free(), unsettledRoom)
+  if (most <= 0) return true
+  const priority = any > 0 ? {} : { leastPriority: SHALLOW_PRIORITY }
+  const { claims, more } = await context.tickets.claim<DeliverTicket>('deliver', most, priority)
+  if (claims.length > 0) await dispatch(context, claims, (prepared) => launch(context, slots, prepared))
+  return more || (any <= 0 && claims.length === 0)
+}
+
+/** Sends without waiting for it; whatever comes of it is settled. */
+function launch(context: DispatcherContext, slots: Slots, prepared: Prepared): void {
+  const release = slots.take()
+  void send(context, prepared)
+    .catch((err) => {
+      context.log.error({ err, delivery: prepared.delivery.id }, 'A delivery could not be sent')
+      return failInternally(context, prepared)
+    })
+    .then((sent) => {
+      release()
+      context.settling.add(sent)
+    })
 }
 
 async function dispatch(

@@ -65,5 +65,8 @@ async function createQueues(boss: PgBoss, db: Db, claimSeconds: number): Promise
     await db.sql`alter table ${db.sql(QUEUE_SCHEMA)}.${db.sql(table as string)} set (
       autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
       autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 5000, autovacuum_vacuum_cost_delay = 0)`
+    // Makes pg-boss know the queue from now on. Otherwise the first transactions that add a ticket would each ask for it on
+    // another connection, and wait for ever when those that wait are all the pool has.
+    await boss.getJobById(name, '00000000-0000-0000-0000-000000000000')
   }
 }

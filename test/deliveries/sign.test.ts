@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Webhook } from 'standardwebhooks'
 import { expect, test } from 'vitest'
-import { generateSecret, parseSecret, signStandard } from '../../src/deliveries/sign.ts'
+import { signStandard } from '../../src/deliveries/sign.ts'
+import { generateSecret, parseSecret } from '../../src/endpoints/signing-secret.ts'
 
 type Vector = { secrets: string[]; id: string; timestamp: number; body: string; signature: string }
 
