@@ -10,6 +10,7 @@ export type NewAttempt = Omit<typeof attempts.$inferInsert, 'position'> & {
 /**
  * Writes attempts and gives them their positions. Call it as the last step of a transaction: the lock it takes is held to
  * the commit, so that positions become visible in their own order and a reader that asks "after 17" misses nothing.
+ * Attempts that are there already are left as they are: whose COMMIT got no answer settles once more.
  */
 export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): Promise<void> {
   if (attempts.length === 0) return
@@ -20,7 +21,8 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
   await together([
     withBody.length > 0 &&
       tx`insert into postrider.attempt_bodies (id, body) select id, decode(body, 'base64')
-        from unnest(${body((a) => a.id)}::uuid[], ${body((a) => a.responseBody?.toString('base64'))}::text[]) as kept (id, body)`,
+        from unnest(${body((a) => a.id)}::uuid[], ${body((a) => a.responseBody?.toString('base64'))}::text[]) as kept (id, body)
+        on conflict do nothing`,
     tx`select pg_advisory_xact_lock(${LOCKS.attemptPositions}::bigint)`,
     tx`insert into postrider.attempts (
         id, tenant_id, delivery_id, event_id, endpoint_id, event_type, number, trigger, duration_ms, succeeded, error_class,
@@ -38,6 +40,7 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
         ${column((a) => a.responseBytes)}::int[], ${column((a) => String(a.responseTruncated ?? false))}::text[]::bool[],
         ${column((a) => a.remoteAddress)}::text[], ${column((a) => String(a.reusedSocket ?? false))}::text[]::bool[], ${column((a) => a.dnsMs)}::real[],
         ${column((a) => a.connectMs)}::real[], ${column((a) => a.tlsMs)}::real[], ${column((a) => a.firstByteMs)}::real[]
-      ) as made`,
+      ) as made
+      on conflict do nothing`,
   ])
 }

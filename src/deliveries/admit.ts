@@ -41,10 +41,17 @@ export async function lockAllowances(
   return new Map(rows.map(({ id, ...allowance }) => [id, allowance]))
 }
 
-/** Sets or clears the backlog flag where it changes. */
+/**
+ * Sets or clears the backlog flag where it changes. Whoever makes deliveries wait sets it in the same transaction: the lock
+ * makes it see what a promoter has done that is just ending the backlog, because it cannot see them wait yet.
+ */
 export async function setBacklog(tx: Tx, endpoints: readonly EndpointId[], backlog: boolean): Promise<void> {
   if (endpoints.length === 0) return
-  await tx`update postrider.endpoints set backlog = ${backlog} where id = any(${endpoints as never}::uuid[]) and backlog <> ${backlog}`
+  const ids = endpoints as never
+  await together([
+    tx`select id from postrider.endpoints where id = any(${ids}::uuid[]) order by id for no key update`,
+    tx`update postrider.endpoints set backlog = ${backlog} where id = any(${ids}::uuid[]) and backlog <> ${backlog}`,
+  ])
 }
 
 type Wanted = readonly { endpoint: EndpointId; most: number }[]

@@ -97,13 +97,16 @@ async function promoteRetryTickets({ db, tickets, clock }: PromoterContext): Pro
     if (claims.length === 0) return admitted
     admitted += await db.transaction(async (tx) => {
       await tickets.finish(tx, 'retry', claims)
+      const now = clock.now()
       const ids = claims.map(({ data }) => data.delivery).sort()
       const { lowest, highest } = boundsOf(ids)
       const rows = await tx<DueRow[]>`
         select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
         where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and waiting_for = 'RETRY'
+          -- A ticket may be left from an earlier wait; one that comes a moment early is made up for by the row.
+          and next_attempt_at <= ${now.toISOString()}
         order by id for update`
-      return admitDue(tx, tickets, rows, clock.now())
+      return admitDue(tx, tickets, rows, now)
     })
     if (!more) return admitted
   }

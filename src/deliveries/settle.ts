@@ -2,6 +2,7 @@ import { type DeliveryId, type EndpointId, newId } from '../../schema/ids.ts'
 import { recordAttempts } from '../attempts/record.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { together } from '../postgres/together.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
 import { boundsOf, chooseWaiting, giveTickets, setBacklog, type Ticketed } from './admit.ts'
 import type { Sent } from './send.ts'
@@ -62,7 +63,7 @@ function settleUnless(
   const now = clock.now()
   const retries = nearRetries(ours, now)
   return db.transaction(async (tx) => {
-    const [finished, freed, chosen, roomy] = await Promise.all([
+    const [finished, freed, chosen, roomy] = await together([
       tickets.finish(
         tx,
         'deliver',
@@ -76,7 +77,7 @@ function settleUnless(
     const missing = ours.map(({ prepared }) => prepared.claim.id).filter((id) => !finished.has(id))
     if (missing.length > 0) throw new ClaimsLost(new Set(missing))
     const admitted = within(chosen, countEach(freed))
-    await Promise.all([
+    await together([
       giveTickets(tx, tickets, admitted),
       tickets.enqueue(
         tx,

@@ -37,7 +37,11 @@ export function createRouter(context: RouterContext): Router {
   const routeSome = async (): Promise<boolean> => {
     const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS)
     if (claims.length === 0) return false
-    const { admitted, backlogBegan } = await route(context, claims)
+    const { admitted, backlogBegan } = await route(context, claims).catch(async (error) => {
+      // Otherwise their events would wait until the claims have lapsed.
+      await tickets.release('outbox', claims).catch((err) => log.debug({ err }, 'Claims will lapse'))
+      throw error
+    })
     if (admitted > 0) wake.signal('deliver')
     if (backlogBegan) wake.signal('promote')
     return more

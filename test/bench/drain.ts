@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Pool } from 'undici'
@@ -18,6 +19,7 @@ import { createWake } from '../../src/queue/wake.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { startWorker } from '../../src/worker.ts'
+import { cpuOf } from './cpu.ts'
 
 /**
  * Drains pending deliveries through one worker, and sends as many requests with the same headers, body and HMAC through a
@@ -25,6 +27,7 @@ import { startWorker } from '../../src/worker.ts'
  */
 const PENDING = Number(process.argv[2] ?? 10_000)
 const ENDPOINTS = 50
+const VERBOSE = process.argv.includes('--verbose')
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const PAYLOAD = JSON.stringify({ text: 'x'.repeat(1000) })
 const clock = { now: () => new Date() }
@@ -37,6 +40,9 @@ const postgres = await startEmbeddedPostgres({
   shelter: `${dataDir}-shelter`,
   settings: { shared_preload_libraries: 'pg_stat_statements' },
 })
+const postmaster = Number(
+  readFileSync(await realpath(join(dataDir, 'postgres', 'postmaster.pid')), 'utf8').split('\n')[0],
+)
 const receiver = fork(new URL('./receiver-process.ts', import.meta.url))
 const [{ port }] = (await once(receiver, 'message')) as [{ port: number }]
 const url = `http://127.0.0.1:${port}/hook`
@@ -77,28 +83,32 @@ try {
     const [start] = await admin.sql`select pg_current_wal_lsn() as lsn`
     const wake = await createWake(await openClient(postgres.address, { max: 2, name: 'wake', log }), log)
     const egress = createEgress({ allowNetworks: parseNetworks('127.0.0.0/8') })
-    const cpu = process.cpuUsage()
+    const before = cpuByProcess(postmaster)
     const startedAt = performance.now()
     const worker = await startWorker({ db, queue, wake, clock, log, egress, sealer, concurrency: 256 })
     for (;;) {
-      const [row] = await db.sql<[{ pending: boolean }]>`select exists (select from postrider.deliveries where ticket_id is not null or waiting_for is not null) as pending`
+      const [row] = await db.sql<
+        [{ pending: boolean }]
+      >`select exists (select from postrider.deliveries where ticket_id is not null or waiting_for is not null) as pending`
       if (!row.pending) break
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     const seconds = (performance.now() - startedAt) / 1000
-    const used = process.cpuUsage(cpu)
+    const after = cpuByProcess(postmaster)
     await worker.stop(new Date(Date.now() + 5000))
     const [wal] = await admin.sql`select pg_wal_lsn_diff(pg_current_wal_lsn(), ${start?.lsn}) / ${PENDING} as bytes`
-    const statements = await admin.sql<{ query: string; calls: number; ms: number; rows: number }[]>`
-      select left(regexp_replace(query, '\\s+', ' ', 'g'), 90) as query, calls::int, total_exec_time::int + total_plan_time::int as ms, rows::int
-      from pg_stat_statements order by total_exec_time desc limit 16`
-    const [calls] = await admin.sql`select sum(calls)::float8 / ${PENDING} as "perDelivery" from pg_stat_statements`
-    console.table([...statements])
-    console.log({
-      statementsPerDelivery: calls?.perDelivery,
-      walBytesPerDelivery: Number(wal?.bytes),
-      cpuMicrosPerDelivery: (used.user + used.system) / PENDING,
+    const perDelivery = (name: keyof typeof after) => Math.round(((after[name] - before[name]) * 1000) / PENDING)
+    const [calls] = await admin.sql<[{ calls: number }]>`
+      select sum(calls)::float8 / ${PENDING} as calls from pg_stat_statements where query not like '%FOR KEY SHARE%'`
+    const slowest = await admin.sql<{ statement: string; calls: number; ms: number }[]>`
+      select left(regexp_replace(query, '\s+', ' ', 'g'), 70) as statement, calls::int, total_exec_time::int as ms
+      from pg_stat_statements order by total_exec_time desc limit 8`
+    console.table({
+      'statements per delivery': calls.calls.toFixed(3),
+      'WAL bytes per delivery': Math.round(Number(wal?.bytes)),
+      'CPU µs per delivery: worker, Postgres, receiver': `${perDelivery('worker')}, ${perDelivery('postgres')}, ${perDelivery('receiver')}`,
     })
+    if (VERBOSE) console.table([...slowest])
     await admin.close()
     await wake.close()
     await egress.close()
@@ -109,6 +119,11 @@ try {
   await postgres.stop()
   await rm(dataDir, { recursive: true, force: true })
   await rm(`${dataDir}-shelter`, { recursive: true, force: true })
+}
+
+function cpuByProcess(postmaster: number) {
+  const { user, system } = process.cpuUsage()
+  return { worker: (user + system) / 1000, postgres: cpuOf(postmaster), receiver: cpuOf(receiver.pid as number) }
 }
 
 async function reference(): Promise<number> {
@@ -156,7 +171,9 @@ async function addPending(db: Db, tenantId: TenantId, endpoints: EndpointId[]): 
   await db.sql`insert into postrider.events (id, tenant_id, type, channels, occurred_at, routed_at)
     select id, ${tenantId}, 'bench.drained', '{}', now(), now() from unnest(${events as never}::uuid[]) as e (id)`
   await db.sql`insert into postrider.event_payloads (id, payload) select id, ${PAYLOAD} from unnest(${events as never}::uuid[]) as e (id)`
-  const pairs = events.flatMap((event: EventId) => endpoints.map((endpoint) => ({ id: deliveryIdOf(event, endpoint), event, endpoint })))
+  const pairs = events.flatMap((event: EventId) =>
+    endpoints.map((endpoint) => ({ id: deliveryIdOf(event, endpoint), event, endpoint })),
+  )
   const column = (pick: (pair: (typeof pairs)[number]) => string) => pairs.map(pick) as never
   await db.sql`insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, waiting_for, created_at)
     select id, ${tenantId}, event, endpoint, 'bench.drained', 'ALLOWANCE', now()

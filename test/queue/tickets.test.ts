@@ -1,0 +1,102 @@
+import { expect, test } from 'vitest'
+import { newId } from '../../schema/ids.ts'
+import { startEngine } from '../support/engine.ts'
+import { eventually } from '../support/eventually.ts'
+
+async function world() {
+  const engine = await startEngine({ worker: false })
+  const { tickets, db } = engine
+  const add = async (...more: { priority?: number; startAfter?: Date }[]) => {
+    const made = more.map((one, nth) => ({ id: newId(new Date()), data: { nth }, ...one }))
+    await tickets.enqueue(db.sql, 'deliver', made)
+    return made.map(({ id }) => id)
+  }
+  const claim = async (most: number, options = {}) =>
+    (await tickets.claim<{ nth: number }>('deliver', most, options)).claims
+  /** What supervision does when a claim has lapsed. */
+  const lapse = () => db.sql`
+    update postrider_queue.job set state = 'retry', start_after = now() where name = 'deliver' and state = 'active'`
+  return { ...engine, add, claim, lapse }
+}
+
+test('tickets are claimed once, highest priority first, then oldest first', async () => {
+  const { add, claim } = await world()
+  await add({ priority: 0 }, { priority: 3 }, { priority: 1 }, { priority: 3 })
+  expect((await claim(16)).map(({ data }) => data.nth)).toEqual([1, 3, 2, 0])
+  expect(await claim(16)).toEqual([])
+})
+
+test('a claim may be limited to a priority', async () => {
+  const { add, claim } = await world()
+  await add({ priority: 1 }, { priority: 2 }, { priority: 3 })
+  expect((await claim(16, { leastPriority: 2 })).map(({ data }) => data.nth)).toEqual([2, 1])
+})
+
+test('a ticket for later is not claimed before', async () => {
+  const { add, claim } = await world()
+  await add({ startAfter: new Date(Date.now() + 3_600_000) }, {})
+  expect((await claim(16)).map(({ data }) => data.nth)).toEqual([1])
+})
+
+test('more is said to be there when as many came as were asked for', async () => {
+  const { add, tickets } = await world()
+  await add({}, {}, {}, {}, {})
+  await expect(tickets.claim('deliver', 4)).resolves.toMatchObject({ more: true })
+  await expect(tickets.claim('deliver', 4)).resolves.toMatchObject({ more: false })
+})
+
+test('a claim that lapsed cannot be finished once somebody else has the ticket', async () => {
+  const { add, claim, lapse, tickets, db, ticketsIn } = await world()
+  const [id] = await add({})
+  const late = await claim(1)
+  await lapse()
+  expect(await tickets.finish(db.sql, 'deliver', late)).toEqual(new Set())
+  const current = await claim(1)
+  expect(current.map((claimed) => claimed.id)).toEqual([id])
+  expect(await tickets.finish(db.sql, 'deliver', late)).toEqual(new Set())
+  expect(await ticketsIn('deliver')).toBe(1)
+  expect(await tickets.finish(db.sql, 'deliver', current)).toEqual(new Set([id]))
+  expect(await tickets.finish(db.sql, 'deliver', current)).toEqual(new Set())
+  expect(await ticketsIn('deliver')).toBe(0)
+})
+
+test('what was released can be claimed again a second later, and whether it is claimed can be asked', async () => {
+  const { add, claim, tickets, db } = await world()
+  const [id] = await add({})
+  expect(await tickets.isClaimed(db.sql, 'deliver', id as string)).toBe(false)
+  await tickets.release('deliver', await claim(1))
+  expect(await tickets.isClaimed(db.sql, 'deliver', id as string)).toBe(false)
+  await eventually(async () => expect(await claim(1)).toMatchObject([{ id }]))
+  expect(await tickets.isClaimed(db.sql, 'deliver', id as string)).toBe(true)
+})
+
+test('a process that is alone gives back all claims of the dead', async () => {
+  const { add, claim, tickets } = await world()
+  await add({}, {}, {})
+  expect(await claim(4)).toHaveLength(3)
+  expect(await tickets.releaseAll()).toBe(3)
+  await eventually(async () => expect(await claim(4)).toHaveLength(3))
+})
+
+test('tickets of a transaction that fails were never there', async () => {
+  const { tickets, db, ticketsIn } = await world()
+  const failing = db.transaction(async (tx) => {
+    await tickets.enqueue(tx, 'deliver', [{ id: newId(new Date()), data: {} }])
+    throw new Error('on purpose')
+  })
+  await expect(failing).rejects.toThrow('on purpose')
+  expect(await ticketsIn('deliver')).toBe(0)
+})
+
+test('as many transactions as the pool has connections may add their first tickets at once', async () => {
+  const { tickets, db, ticketsIn } = await world()
+  await Promise.all(
+    Array.from({ length: 30 }, () =>
+      db.transaction(async (tx) => {
+        await tx`select pg_sleep(0.02)`
+        await tickets.enqueue(tx, 'deliver', [{ id: newId(new Date()), data: {} }])
+      }),
+    ),
+  )
+  expect(await ticketsIn('deliver')).toBe(30)
+})

@@ -1,0 +1,135 @@
+import { expect, test } from 'vitest'
+import type { EndpointId } from '../../schema/ids.ts'
+import { newId } from '../../schema/ids.ts'
+import { type OutboxTicket, route } from '../../src/routing/route.ts'
+import { receiverOf } from '../egress/world.ts'
+import { startEngine } from '../support/engine.ts'
+import { eventually } from '../support/eventually.ts'
+
+const URL = 'http://127.0.0.1:9/hook'
+
+/** An engine whose outbox is routed by hand. */
+async function world() {
+  const engine = await startEngine({ worker: false })
+  const claim = async () => (await engine.tickets.claim<OutboxTicket>('outbox', 16)).claims
+  return { ...engine, claim, routeAll: async () => route(engine, await claim()) }
+}
+
+test('an event gets a delivery with a ticket for each endpoint that wants its type', async () => {
+  const { addEndpoint, publish, routeAll, deliveries, ticketsIn, db } = await world()
+  const all = await addEndpoint(URL)
+  const invoices = await addEndpoint(URL, { eventTypes: ['invoice.*', 'invoice.paid'] })
+  await addEndpoint(URL, { eventTypes: ['invoice', 'invoices.paid'] })
+  const [event] = await publish(1, 'invoice.paid')
+
+  await expect(routeAll()).resolves.toEqual({ admitted: 2, backlogBegan: false })
+
+  const rows = await deliveries()
+  expect(rows.map(({ endpointId }) => endpointId).sort()).toEqual([all, invoices].sort())
+  for (const row of rows) {
+    expect(row).toMatchObject({ eventId: event, eventType: 'invoice.paid', state: 'PENDING', waitingFor: null })
+    expect(row.ticketId).not.toBeNull()
+  }
+  expect(await ticketsIn('deliver')).toBe(2)
+  expect(await ticketsIn('outbox')).toBe(0)
+  const [{ routed }] = await db.sql<
+    [{ routed: boolean }]
+  >`select bool_and(routed_at is not null) as routed from postrider.events`
+  expect(routed).toBe(true)
+})
+
+test('an event that nobody wants is kept and stamped as routed', async () => {
+  const { addEndpoint, publish, routeAll, deliveries, db } = await world()
+  await addEndpoint(URL, { eventTypes: ['user.*'] })
+  await publish()
+  await expect(routeAll()).resolves.toEqual({ admitted: 0, backlogBegan: false })
+  expect(await deliveries()).toEqual([])
+  const events = await db.sql`select from postrider.events where routed_at is not null`
+  expect(events).toHaveLength(1)
+})
+
+test('a deleted endpoint gets nothing, a paused one gets deliveries that wait', async () => {
+  const { addEndpoint, change, publish, routeAll, deliveries, endpoint, ticketsIn } = await world()
+  const deleted = await addEndpoint(URL)
+  const paused = await addEndpoint(URL)
+  await change(deleted, { deletedAt: new Date() })
+  await change(paused, { state: 'PAUSED' })
+  await publish(3)
+  await routeAll()
+  expect(await deliveries(deleted)).toEqual([])
+  expect(await deliveries(paused)).toMatchObject(
+    Array(3).fill({ state: 'PENDING', waitingFor: 'ALLOWANCE', ticketId: null }),
+  )
+  expect(await endpoint(paused)).toMatchObject({ backlog: true })
+  expect(await ticketsIn('deliver')).toBe(0)
+})
+
+test("another tenant's endpoint gets nothing", async () => {
+  const { addEndpoint, change, publish, routeAll, deliveries, db } = await world()
+  const foreign = await addEndpoint(URL)
+  const tenantId = newId<'ten'>(new Date())
+  await db.sql`insert into postrider.tenants (id, key, created_at) values (${tenantId}, 'other', now())`
+  await change(foreign, { tenantId })
+  await publish()
+  await routeAll()
+  expect(await deliveries()).toEqual([])
+})
+
+test('routing an event once more creates nothing twice', async () => {
+  const { addEndpoint, publish, claim, routeAll, deliveries, ticketsIn, tickets, db, clock } = await world()
+  await addEndpoint(URL, { maxInFlight: 2 })
+  const events = await publish(4)
+  const claims = await claim()
+  await route({ db, tickets, clock }, claims)
+  const before = await deliveries()
+  expect(before).toHaveLength(4)
+
+  await route({ db, tickets, clock }, claims)
+  await tickets.enqueue(db.sql, 'outbox', [{ id: newId(new Date()), data: { events } }])
+  await expect(routeAll()).resolves.toMatchObject({ admitted: 0 })
+
+  expect(await deliveries()).toEqual(before)
+  expect(await ticketsIn('deliver')).toBe(2)
+})
+
+test('a claim that was lost changes nothing', async () => {
+  const { addEndpoint, publish, claim, deliveries, tickets, db, clock } = await world()
+  await addEndpoint(URL)
+  await publish()
+  const claims = await claim()
+  await tickets.finish(db.sql, 'outbox', claims)
+
+  await expect(route({ db, tickets, clock }, claims)).resolves.toEqual({ admitted: 0, backlogBegan: false })
+  expect(await deliveries()).toEqual([])
+  const routed = await db.sql`select from postrider.events where routed_at is not null`
+  expect(routed).toHaveLength(0)
+})
+
+test('an endpoint created a moment before an event never misses it', async () => {
+  const receiver = await receiverOf()
+  const { addEndpoint, publish, deliveries } = await startEngine()
+  const made = await Promise.all(
+    Array.from({ length: 50 }, async (_, i) => {
+      const endpoint = await addEndpoint(receiver.url, { eventTypes: [`made.at_${i}`] })
+      await publish(1, `made.at_${i}`)
+      return endpoint
+    }),
+  )
+  await eventually(async () => {
+    const reached = (await deliveries()).map(({ endpointId }): EndpointId => endpointId)
+    expect(reached.sort()).toEqual(made.sort())
+  })
+})
+
+test('what could not be routed is tried again within seconds', async () => {
+  const receiver = await receiverOf()
+  const { addEndpoint, publish, deliveries, db } = await startEngine()
+  await addEndpoint(receiver.url)
+  await db.sql.unsafe(`
+    create sequence public.failures;
+    create function public.fail() returns trigger language plpgsql as $$
+      begin if nextval('public.failures') = 1 then raise exception 'on purpose'; end if; return new; end $$;
+    create trigger fail before insert on postrider.deliveries for each row execute function public.fail();`)
+  await publish()
+  await eventually(async () => expect(await deliveries()).toMatchObject([{ state: 'DELIVERED' }]), 8000)
+})
