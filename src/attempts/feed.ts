@@ -83,12 +83,16 @@ function createReader({ db, wake, clock, log }: FeedContext, subscribers: Readon
   let reading = false
   let again = false
 
+  // Never back, whichever of two questions is answered last: a subscriber that joins there would miss what was read between.
+  const moveTo = (place: Place) => {
+    if (head === null || place.position >= head.position) head = place
+  }
   const readAll = async (): Promise<void> => {
     while (head !== null && subscribers.size > 0) {
       again = false
       const rows = await readAfter(db, head, PAGE)
       const newest = rows.at(-1)
-      if (newest) head = { position: newest.position, atMs: timeOf(newest.id) }
+      if (newest) moveTo({ position: newest.position, atMs: timeOf(newest.id) })
       for (const subscriber of subscribers) subscriber.offer(rows)
       if (rows.length < PAGE && !again) return
     }
@@ -111,7 +115,7 @@ function createReader({ db, wake, clock, log }: FeedContext, subscribers: Readon
     /** The newest place. Moves an idle reader there; one that somebody listens to goes on from where it stands. */
     async start(): Promise<Place> {
       const newest = await newestPlace(db, clock)
-      if (head === null || subscribers.size === 0) head = newest
+      if (subscribers.size === 0) moveTo(newest)
       return newest
     },
     close() {

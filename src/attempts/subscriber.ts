@@ -96,8 +96,10 @@ export function createSubscriber({ reach, filter, from, gap, head, page, onEnd }
       if (queue.length > MOST_QUEUED) end(new FeedOverflow(hands.cursor()))
     },
     heartbeat(at) {
-      // Whoever waits has everything up to where the reader stands.
-      if (hands.waiting()) hands.give({ kind: 'heartbeat', cursor: writeCursor({ epoch: from.epoch, ...head() }), at })
+      if (!hands.waiting()) return
+      // Whoever waits has everything up to where the reader stands, and up to its own cursor, which may have been ahead.
+      const position = Math.max(head().position, past.attachedAt() ?? 0)
+      hands.give({ kind: 'heartbeat', cursor: writeCursor({ epoch: from.epoch, ...head(), position }), at })
     },
     end,
     iterator: createIterator(next, end),

@@ -11,4 +11,6 @@ export const LOCKS = {
   presence: '7768310003',
   /** Making the first API key. */
   firstKey: '7768310004',
+  /** Making partitions. */
+  partitions: '7768310005',
 } as const

@@ -1,5 +1,6 @@
 import { lowestIdAt } from '../../schema/ids.ts'
-import type { Sql } from '../postgres/client.ts'
+import type { Sql, Tx } from '../postgres/client.ts'
+import { LOCKS } from '../postgres/locks.ts'
 
 /** The tables that are split by the UTC day of their ids. */
 const PARTITIONED = ['events', 'event_payloads', 'deliveries', 'attempts', 'attempt_bodies'] as const
@@ -15,19 +16,19 @@ const DAYS_AHEAD = 14
 export async function makePartitions(sql: Sql, now: Date): Promise<void> {
   const today = Math.floor(now.getTime() / DAY_MS) * DAY_MS
   const days = Array.from({ length: DAYS_AHEAD + 2 }, (_, index) => today + (index - 1) * DAY_MS)
-  const names = PARTITIONED.flatMap((table) => days.map((day) => partitionName(table, day)))
-  const attached = await sql<{ name: string }[]>`
-    select c.relname as name from pg_inherits i
-    join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = 'postrider' and c.relname in ${sql(names)}`
+  // Table by table, each in one transaction: a kill in the middle leaves nothing half attached.
+  for (const table of PARTITIONED) await sql.begin((tx) => makeMissing(tx, table, days))
+}
+
+async function makeMissing(tx: Tx, table: (typeof PARTITIONED)[number], days: readonly number[]): Promise<void> {
+  // A process that starts may meet the scheduled work of another one.
+  await tx`select pg_advisory_xact_lock(${LOCKS.partitions}::bigint)`
+  const attached = await tx<{ name: string }[]>`
+    select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = ${`postrider.${table}`}::regclass`
   const existing = new Set(attached.map((row) => row.name))
-  for (const table of PARTITIONED) {
-    const statements = days
-      .filter((day) => !existing.has(partitionName(table, day)))
-      .map((day) => makePartition(table, day))
-    // One script, one transaction: a kill in the middle leaves nothing half attached.
-    if (statements.length > 0) await sql.unsafe(statements.join('\n'))
-  }
+  const missing = days.filter((day) => !existing.has(partitionName(table, day)))
+  if (missing.length > 0) await tx.unsafe(missing.map((day) => makePartition(table, day)).join('\n'))
 }
 
 function makePartition(table: (typeof PARTITIONED)[number], day: number): string {

