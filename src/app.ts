@@ -82,7 +82,6 @@ type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end:
 
 async function start(context: StartContext): Promise<Started> {
   const { config, log, overrides, onEnd } = context
-  // Before anything is touched: a malformed list of networks must not start.
   const allowNetworks = parseNetworks(config.allowNetworks)
   const { address, alone } = await reachPostgres(context)
   const db = await pool(context, address, { name: 'api', max: 10 })

@@ -80,8 +80,11 @@ const variables = z.object({
   POSTRIDER_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
 })
 
+/** What rooms below say of variables that only they can read: called with the value, throws when it cannot be used. */
+export type Checks = Partial<Record<keyof typeof variables.shape, (text: string) => unknown>>
+
 /** Reads the configuration from the environment, or throws `InvalidConfiguration` with every fault it has. */
-export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
+export function readConfig(environment: Record<string, string | undefined> = process.env, checks: Checks = {}): Config {
   const given = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
   )
@@ -93,6 +96,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
       faults.push(`POSTRIDER_ALLOWED_ORIGINS has "${origin}", which is not an origin like https://app.example.com`)
     }
   }
+  faults.push(...faultsOf(checks, given))
   if (given.DATABASE_URL && !given.POSTRIDER_MASTER_KEYS) {
     faults.push(
       'POSTRIDER_MASTER_KEYS is required with DATABASE_URL: 32 random bytes in base64, as from `openssl rand -base64 32`',
@@ -100,6 +104,17 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   }
   if (!parsed.success || faults.length > 0) throw new InvalidConfiguration(faults)
   return toConfig(parsed.data, origins, unknownNames(given))
+}
+
+function faultsOf(checks: Checks, given: Record<string, string | undefined>): string[] {
+  return Object.entries(checks).flatMap(([name, check]) => {
+    try {
+      if (given[name] !== undefined) check(given[name])
+      return []
+    } catch (error) {
+      return [`${name}: ${(error as Error).message}`]
+    }
+  })
 }
 
 function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unknown: string[]): Config {

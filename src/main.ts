@@ -1,10 +1,15 @@
 import { createApp, type Started } from './app.ts'
 import { type Config, readConfig } from './config.ts'
+import { parseNetworks } from './egress/address-rules.ts'
 import { createLog } from './log.ts'
+import { parseMasterKeys } from './sealing/master-keys.ts'
 
 /** The process: configuration in, a running app, and a clean end. */
 async function main(): Promise<void> {
-  const config = readConfig()
+  const config = readConfig(undefined, {
+    POSTRIDER_ALLOW_NETWORKS: parseNetworks,
+    POSTRIDER_MASTER_KEYS: parseMasterKeys,
+  })
   const log = createLog(config.logLevel)
   for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
   const app = createApp(config, log)
@@ -26,7 +31,9 @@ async function main(): Promise<void> {
 
 function welcome(config: Config, { url, firstKey }: Started): void {
   const lines = [
-    url === null ? 'Postrider is delivering.' : `Postrider is running.\n\n  GraphiQL and API   ${url}/graphql`,
+    url === null
+      ? 'Postrider is delivering.'
+      : `Postrider is running.\n\n  ${config.graphiql ? 'GraphiQL and API' : 'API             '}   ${url}/graphql`,
     ...(firstKey === null
       ? []
       : [`  Admin key          ${firstKey}\n                     Keep it: it is shown only this once.`]),

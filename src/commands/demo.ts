@@ -105,8 +105,7 @@ async function tellTheStory(api: Api, receiver: Receiver): Promise<void> {
   const [attempts] = await Promise.race([
     Promise.all([following, publishing]),
     wait(EVENTS.length * BETWEEN_EVENTS_MS + PATIENCE_MS, null, { ref: false }).then(() => {
-      throw new DemoFailed(`Not everything arrived within ${PATIENCE_MS / 1000} s: ${waiting.size} of ${EVENTS.length}
-  events are still on their way.`)
+      throw new DemoFailed(`${waiting.size} of ${EVENTS.length} events did not arrive in time.`)
     }),
   ])
   say(`\n${green('✓')} All ${EVENTS.length} events arrived, in ${attempts} attempts, each one signed and verified.`)
@@ -180,10 +179,12 @@ async function follow(api: Api, after: string, receiver: Receiver, waiting: Set<
 function lineOf(attempt: Attempt, verified: boolean): string {
   const { eventType, number, startedAt, durationMs, succeeded, errorClass, response } = attempt
   const answer = String(response?.status ?? errorClass).padEnd(6)
+  const isLast = number > RETRY_DELAYS_SECONDS.length
+  const fate = succeeded ? green('delivered') : isLast ? red('failed for good') : dim('will be tried again')
   return [
     `  ${timeOf(startedAt)}  ${eventType.padEnd(17)}  ${String(number).padStart(7)}`,
     `   ${succeeded ? green(answer) : red(answer)}   ${`${durationMs} ms`.padEnd(6)}`,
-    `   ${verified ? green('verified ✓') : red('wrong ✗')}${succeeded ? green('  delivered') : dim('  will be tried again')}`,
+    `   ${verified ? green('verified ✓') : red('wrong ✗')}  ${fate}`,
   ].join('')
 }
 

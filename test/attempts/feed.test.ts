@@ -132,14 +132,13 @@ describe('a subscriber', () => {
     expect(await nextItem(subscription)).toMatchObject({ kind: 'attempt', attempt: { id: made } })
   })
 
-  test.each(['', 'nonsense', Buffer.from('a:b:c').toString('base64url')])(
-    'with %j as cursor is refused',
-    async (after) => {
-      const { engine, subscribe } = await world()
+  test('with what is no cursor is refused', async () => {
+    const { engine, subscribe } = await world()
+    for (const after of ['', 'nonsense', Buffer.from('a:b:c').toString('base64url')]) {
       await expect(subscribe(after)).rejects.toMatchObject({ code: 'INVALID_INPUT', path: ['after'] })
-      expect(engine.feed.subscribers()).toBe(0)
-    },
-  )
+    }
+    expect(engine.feed.subscribers()).toBe(0)
+  })
 
   test('that leaves while it waits is let go at once', async () => {
     const { engine, subscribe } = await world()

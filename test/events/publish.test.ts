@@ -62,20 +62,17 @@ describe('an event', () => {
     expect(claims.map(({ data }) => data)).toEqual([{ events: [eventId] }])
   })
 
-  test.each(['events', 'event_payloads', 'outbox tickets'])(
-    'is not there at all when its transaction fails while it writes %s',
-    async (what) => {
-      const { engine, publish } = await world()
-      const fail = await failOnInsertInto(engine, what)
-
+  test('is not there at all when its transaction fails, whatever it was writing', async () => {
+    const { engine, publish } = await world()
+    for (const table of ['postrider.events', 'postrider.event_payloads', await outboxTable(engine)]) {
+      const fail = await failOnInsertInto(engine, table)
       await expect(publish({ idempotencyKey: 'k' })).rejects.toThrow('on purpose')
-      expect(await written(engine)).toEqual(NOTHING)
-
+      expect(await written(engine), table).toEqual(NOTHING)
       await fail.stop()
-      await expect(publish({ idempotencyKey: 'k' })).resolves.toMatchObject({ duplicate: false })
-      expect(await written(engine)).toEqual({ events: 1, payloads: 1, keys: 1, tickets: 1 })
-    },
-  )
+    }
+    await expect(publish({ idempotencyKey: 'k' })).resolves.toMatchObject({ duplicate: false })
+    expect(await written(engine)).toEqual({ events: 1, payloads: 1, keys: 1, tickets: 1 })
+  })
 
   test('is refused as unavailable when the database goes away, and the same key leads to one event', async () => {
     const { engine, publish } = await world()
@@ -112,22 +109,24 @@ describe('an idempotency key', () => {
     expect(await written(engine)).toEqual({ events: 1, payloads: 1, keys: 1, tickets: 1 })
   })
 
-  test.each<[string, Partial<PublishInput>]>([
-    ['payload', { payload: { a: 1 } }],
-    ['type', { type: 'invoice.sent' }],
-    ['version', { version: '1' }],
-    ['channels', { channels: ['eu'] }],
-    ['ordering key', { orderingKey: 'o' }],
-    ['time of occurrence', { occurredAt: new Date(0) }],
-  ])('with another %s is a conflict that writes nothing', async (_, change) => {
+  test('with another body is a conflict that writes nothing', async () => {
     const { engine, publish } = await world()
     await publish({ idempotencyKey: 'k' })
     const before = await written(engine)
-
-    await expect(publish({ idempotencyKey: 'k', ...change })).rejects.toMatchObject({
-      code: 'IDEMPOTENCY_CONFLICT',
-      path: ['input', 'idempotencyKey'],
-    })
+    const others: Partial<PublishInput>[] = [
+      { payload: { a: 1 } },
+      { type: 'invoice.sent' },
+      { version: '1' },
+      { channels: ['eu'] },
+      { orderingKey: 'o' },
+      { occurredAt: new Date(0) },
+    ]
+    for (const other of others) {
+      await expect(publish({ idempotencyKey: 'k', ...other })).rejects.toMatchObject({
+        code: 'IDEMPOTENCY_CONFLICT',
+        path: ['input', 'idempotencyKey'],
+      })
+    }
     expect(await written(engine)).toEqual(before)
   })
 
@@ -228,15 +227,11 @@ describe('a batch', () => {
     expect(await written(engine)).toEqual({ events: 4, payloads: 4, keys: 1, tickets: 2 })
   })
 
-  test('of nothing but mistakes writes nothing', async () => {
+  test('of 500 is taken, of 501 refused, of nothing but mistakes writes nothing', async () => {
     const { engine, input } = await world()
-    const results = await engine.publisher.publishBatch([input({ type: '' }), input({ version: '' })])
-    expect(results).toMatchObject([{ path: ['events', '0', 'type'] }, { path: ['events', '1', 'version'] }])
+    const mistakes = await engine.publisher.publishBatch([input({ type: '' }), input({ version: '' })])
+    expect(mistakes).toMatchObject([{ path: ['events', '0', 'type'] }, { path: ['events', '1', 'version'] }])
     expect(await written(engine)).toEqual(NOTHING)
-  })
-
-  test('of 500 is taken, of 501 refused', async () => {
-    const { engine, input } = await world()
     await expect(engine.publisher.publishBatch(Array(501).fill(input()))).rejects.toMatchObject({ path: ['events'] })
     const results = await engine.publisher.publishBatch(Array(500).fill(input()))
     expect(results.every((result) => !(result instanceof Mistake))).toBe(true)
@@ -297,13 +292,16 @@ async function holdKey({ db, tenantId }: Engine, key: string) {
 }
 
 /** Makes every insert into a table raise an error, as if the transaction had been cut off there. */
-async function failOnInsertInto({ db }: Engine, what: string) {
+async function failOnInsertInto({ db }: Engine, table: string) {
+  await db.sql.unsafe(`
+    create or replace function public.fail() returns trigger language plpgsql as $$ begin raise exception 'on purpose'; end $$;
+    create trigger fail before insert on ${table} for each row execute function public.fail();`)
+  return { stop: () => db.sql.unsafe(`drop trigger fail on ${table}`) }
+}
+
+async function outboxTable({ db }: Engine): Promise<string> {
   const [queue] = await db.sql<
     [{ table: string }]
   >`select table_name as table from postrider_queue.queue where name = 'outbox'`
-  const table = what === 'outbox tickets' ? `postrider_queue.${queue.table}` : `postrider.${what}`
-  await db.sql.unsafe(`
-    create function public.fail() returns trigger language plpgsql as $$ begin raise exception 'on purpose'; end $$;
-    create trigger fail before insert on ${table} for each row execute function public.fail();`)
-  return { stop: () => db.sql.unsafe(`drop trigger fail on ${table}`) }
+  return `postrider_queue.${queue.table}`
 }

@@ -28,24 +28,20 @@ test('tickets are claimed once, highest priority first, then oldest first', asyn
   expect(await claim(16)).toEqual([])
 })
 
-test('a claim may be limited to a priority', async () => {
-  const { add, claim } = await world()
-  await add({ priority: 1 }, { priority: 2 }, { priority: 3 })
-  const claims = await claim(16, { leastPriority: 2 })
-  expect(claims.map(({ data }) => data.nth).sort()).toEqual([1, 2])
-})
-
-test('a ticket for later is not claimed before', async () => {
-  const { add, claim } = await world()
-  await add({ startAfter: new Date(Date.now() + 3_600_000) }, {})
-  expect((await claim(16)).map(({ data }) => data.nth)).toEqual([1])
-})
-
-test('more is said to be there when as many came as were asked for', async () => {
+test('a claim may be limited to a priority, and says whether there may be more', async () => {
   const { add, tickets } = await world()
-  await add({}, {}, {}, {}, {})
-  await expect(tickets.claim('deliver', 4)).resolves.toMatchObject({ more: true })
-  await expect(tickets.claim('deliver', 4)).resolves.toMatchObject({ more: false })
+  await add(
+    { priority: 1 },
+    { priority: 2 },
+    { priority: 3 },
+    { priority: 3, startAfter: new Date(Date.now() + 3_600_000) },
+  )
+  const first = await tickets.claim<{ nth: number }>('deliver', 16, { leastPriority: 2 })
+  expect(first).toMatchObject({ claims: [{}, {}], more: false })
+  expect(first.claims.map(({ data }) => data.nth).sort()).toEqual([1, 2])
+  await expect(tickets.claim('deliver', 1)).resolves.toMatchObject({ claims: [{ data: { nth: 0 } }], more: true })
+  // The one for later is not there yet.
+  await expect(tickets.claim('deliver', 1)).resolves.toEqual({ claims: [], more: false })
 })
 
 test('a claim that lapsed cannot be finished once somebody else has the ticket', async () => {
@@ -81,25 +77,21 @@ test('a process that is alone gives back all claims of the dead', async () => {
   await eventually(async () => expect(await claim(4)).toHaveLength(3))
 })
 
-test('tickets of a transaction that fails were never there', async () => {
+test('a transaction that fails leaves no tickets, and as many as the pool has connections may add their first ones', async () => {
   const { tickets, db, ticketsIn } = await world()
-  const failing = db.transaction(async (tx) => {
-    await tickets.enqueue(tx, 'deliver', [{ id: newId(new Date()), data: {} }])
-    throw new Error('on purpose')
-  })
-  await expect(failing).rejects.toThrow('on purpose')
-  expect(await ticketsIn('deliver')).toBe(0)
-})
-
-test('as many transactions as the pool has connections may add their first tickets at once', async () => {
-  const { tickets, db, ticketsIn } = await world()
+  const ticket = () => [{ id: newId(new Date()), data: {} }]
   await Promise.all(
     Array.from({ length: 30 }, () =>
       db.transaction(async (tx) => {
         await tx`select pg_sleep(0.02)`
-        await tickets.enqueue(tx, 'deliver', [{ id: newId(new Date()), data: {} }])
+        await tickets.enqueue(tx, 'deliver', ticket())
       }),
     ),
   )
+  const failing = db.transaction(async (tx) => {
+    await tickets.enqueue(tx, 'deliver', ticket())
+    throw new Error('on purpose')
+  })
+  await expect(failing).rejects.toThrow('on purpose')
   expect(await ticketsIn('deliver')).toBe(30)
 })

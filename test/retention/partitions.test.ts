@@ -47,7 +47,7 @@ test('a row lies in the partition of the day its id tells, to the millisecond', 
   const midnight = Math.ceil(Date.now() / DAY_MS) * DAY_MS
   for (const ms of [midnight - 1, midnight]) {
     const [row] = await sql`
-      insert into postrider.event_payloads (id, payload) values (${newId(new Date(ms))}, '{}') returning (select relname from pg_class where oid = tableoid) as partition`
+      insert into postrider.event_payloads (id, payload) values (${newId(new Date(ms))}, '{}') returning (select relname from pg_class where oid = event_payloads.tableoid) as partition`
     expect(row?.partition).toBe(`event_payloads_${dayOf(new Date(ms))}`)
   }
 })

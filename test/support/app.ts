@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createClient } from 'graphql-ws'
 import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
+import type { Address } from '../../src/postgres/client.ts'
 import { createDatabase } from './database.ts'
 
 const ADMIN_KEY = 'prk_an_admin_key_for_the_tests_only'
@@ -22,54 +23,51 @@ export type Api = {
   follow<T>(document: string, variables?: Variables): { items: T[]; stop(): Promise<void>; failed(): unknown }
 }
 
-export type Server = {
-  api: Api
+export type Process = {
+  /** Speaks to it with a key. */
+  api(key: string): Api
   /** Ends it without a word, like kill -9. Resolves when it is gone. */
   kill(): Promise<void>
-  /** Starts it again on the same database. */
-  restart(): Promise<void>
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>
+  /** What it has printed so far. */
   output(): string
+}
+
+export type Server = Pick<Process, 'kill' | 'stop' | 'output'> & {
+  api: Api
+  /** Starts it again on the same database. */
+  restart(): Promise<void>
 }
 
 /** The real server in a process of its own, on a fresh database. Gone when the test has finished. */
 export async function startServer(environment: Record<string, string> = {}): Promise<Server> {
-  const address = await createDatabase()
-  const dataDir = await mkdtemp(join(tmpdir(), 'postrider-story-'))
-  onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
   const env = {
-    ...process.env,
-    HOST: '127.0.0.1',
-    PORT: '0',
-    DATABASE_URL: `postgres://${address.user}@localhost/${address.database}?host=${encodeURIComponent(address.host)}&port=${address.port}`,
-    POSTRIDER_DATA_DIR: dataDir,
+    DATABASE_URL: databaseUrl(await createDatabase()),
+    POSTRIDER_DATA_DIR: await temporaryDirectory(),
     POSTRIDER_MASTER_KEYS: Buffer.alloc(32, 9).toString('base64'),
     POSTRIDER_ADMIN_KEY: ADMIN_KEY,
     POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8',
-    POSTRIDER_LOG_LEVEL: 'warn',
     ...environment,
   }
   let current = await launch(env)
-  const api = createApi(() => current.url, ADMIN_KEY)
-  onTestFinished(() => end(current.child, 'SIGKILL').then(() => {}))
+  const url = () => current.api(ADMIN_KEY).url
   return {
-    api,
-    async kill() {
-      await end(current.child, 'SIGKILL')
-    },
+    api: createApi(url, ADMIN_KEY),
+    kill: () => current.kill(),
     async restart() {
       current = await launch(env)
     },
-    stop: () => end(current.child, 'SIGTERM'),
+    stop: () => current.stop(),
     output: () => current.output(),
   }
 }
 
-type Launched = { child: ChildProcess; url: string; output(): string }
-
-function launch(env: NodeJS.ProcessEnv): Promise<Launched> {
+/** Starts src/main.ts; resolves when it has told its address, rejects with what it said when it ends before that. */
+export function launch(environment: Record<string, string>): Promise<Process> {
+  const env = { ...process.env, HOST: '127.0.0.1', PORT: '0', POSTRIDER_LOG_LEVEL: 'warn', ...environment }
   const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(() => end(child, 'SIGKILL').then(() => {}))
   let output = ''
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`the server did not start within 20 s:\n${output}`)), 20_000)
@@ -78,11 +76,19 @@ function launch(env: NodeJS.ProcessEnv): Promise<Launched> {
       const url = /(http:\/\/[\d.]+:\d+)\/graphql/.exec(output)?.[1]
       if (!url) return
       clearTimeout(timer)
-      resolve({ child, url, output: () => output })
+      resolve({
+        api: (key) => createApi(() => url, key),
+        kill: () => end(child, 'SIGKILL').then(() => {}),
+        stop: () => end(child, 'SIGTERM'),
+        output: () => output,
+      })
     }
     child.stdout.on('data', read)
     child.stderr.on('data', read)
-    child.once('exit', (code) => reject(new Error(`the server ended with ${code}:\n${output}`)))
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      reject(new Error(`the server ended with ${code}:\n${output}`))
+    })
   })
 }
 
@@ -92,6 +98,17 @@ function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null
     child.once('exit', resolve)
     child.kill(signal)
   })
+}
+
+export function databaseUrl({ host, port, user, database }: Exclude<Address, string>): string {
+  return `postgres://${user}@localhost/${database}?host=${encodeURIComponent(host)}&port=${port}`
+}
+
+/** A directory that is gone when the test has finished. */
+export async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'postrider-story-'))
+  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  return directory
 }
 
 export function createApi(url: () => string, key: string): Api {

@@ -1,0 +1,49 @@
+import { chmod, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { createEndpoint, launch, publish, temporaryDirectory } from '../support/app.ts'
+import { startReceiver } from '../support/receiver.ts'
+
+const environment = { POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8', POSTRIDER_ADMIN_KEY: '' }
+
+test('the first start prints a key once; killed and started again, it goes on with its own Postgres', async () => {
+  const POSTRIDER_DATA_DIR = await temporaryDirectory()
+  // Run by root, the server's user must be able to reach it; then the cluster lies here too, and goes with it.
+  await chmod(POSTRIDER_DATA_DIR, 0o755)
+  onTestFinished(() => stopPostgres(POSTRIDER_DATA_DIR))
+  const receiver = await startReceiver()
+  receiver.answers({ hang: true })
+
+  const startedAt = performance.now()
+  const first = await launch({ ...environment, POSTRIDER_DATA_DIR })
+  const firstStartMs = performance.now() - startedAt
+  const key = /prk_[A-Za-z0-9]+/.exec(first.output())?.[0] ?? ''
+  expect(key).not.toBe('')
+  await createEndpoint(first.api(key), { url: receiver.url })
+  const event = await publish(first.api(key), { type: 'invoice.paid', payload: {} })
+  await receiver.waitForRequests(1)
+  await first.kill()
+
+  receiver.answers(200)
+  const second = await launch({ ...environment, POSTRIDER_DATA_DIR, POSTRIDER_LOG_LEVEL: 'info' })
+  expect(second.output()).not.toContain('prk_')
+  expect(second.output()).toMatch(/Found the embedded Postgres running/)
+  const [, again] = await receiver.waitForRequests(2)
+  expect(again?.headers['webhook-id']).toBe(event)
+  const { viewer } = await second.api(key).ask<{ viewer: object }>('{ viewer { __typename } }')
+  expect(viewer).toBeTruthy()
+
+  const third = await launch({ ...environment, POSTRIDER_DATA_DIR }).catch((error: Error) => error.message)
+  expect(third).toMatch(/ended with 1/)
+  expect(third).toMatch(/Another Postrider is running on/)
+
+  expect(await second.stop()).toBe(0)
+  // Initialising a cluster included; the mark is 5 s until the first delivery.
+  expect(firstStartMs).toBeLessThan(10_000)
+})
+
+/** For a test that fails half-way: the server outlives the process that started it, as it should. */
+async function stopPostgres(dataDir: string): Promise<void> {
+  const pid = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').then(Number.parseInt, () => null)
+  if (pid !== null) process.kill(pid, 'SIGQUIT')
+}
