@@ -12,6 +12,8 @@ export default defineConfig({
     globalSetup: ['test/support/postgres.ts'],
     exclude: ['test/chaos/**', 'test/bench/**'],
     testTimeout: 30_000,
+    // Tests wait more than they work: two files at a time, also where Vitest would take one core less than there are.
+    maxWorkers: 2,
     hookTimeout: 60_000,
   },
 })

@@ -13,8 +13,15 @@ import {
 import type { Plugin } from 'graphql-yoga'
 
 /** How large a document may be. Introspection as GraphiQL sends it has a depth of 15 and some 300 tokens. */
-export const LIMITS = { tokens: 20_000, depth: 20, nestedLists: 3, aliases: 50 }
+export const LIMITS = { characters: 100_000, tokens: 5_000, depth: 20, nestedLists: 3, aliases: 50 }
 const MOST_ERRORS = 20
+
+/** Throws for a document that is too long to be looked at; large values belong into variables. */
+export function refuseLongDocument(document: unknown): void {
+  if (typeof document !== 'string' || document.length <= LIMITS.characters) return
+  const message = `The document has ${document.length} characters; at most ${LIMITS.characters} are allowed. Send large values as variables.`
+  throw new GraphQLError(message, { extensions: { code: 'DOCUMENT_TOO_LARGE' } })
+}
 
 /** Refuses documents that cost more to read or answer than any honest one; the same on both transports. */
 export function createLimits({ introspection }: { introspection: boolean }): Plugin {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { GraphQLSchema } from 'graphql'
+import { GraphQLError, type GraphQLSchema } from 'graphql'
 import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
 import { unauthenticated } from '../graphql/errors.ts'
+import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log } from '../log.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
@@ -109,11 +110,13 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
   try {
     const operation = await readParams(request)
+    refuseLongDocument(operation.query)
     if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)
     await yoga(request, response, { viewer, requestId, operation })
   } catch (error) {
-    if (!(error instanceof BadRequest)) throw error
-    answerError(response, error.status, error)
+    if (error instanceof BadRequest) return answerError(response, error.status, error)
+    if (error instanceof GraphQLError) return answerGraphQLError(response, 400, error)
+    throw error
   }
 }
 

@@ -7,6 +7,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { reviver } from '../events/payload.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
 import { unauthenticated } from '../graphql/errors.ts'
+import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log } from '../log.ts'
 import { MOST_BODY_BYTES } from './body.ts'
 import { bearerToken } from './credentials.ts'
@@ -99,6 +100,7 @@ async function begin(
     const message = `At most ${MOST_OPERATIONS_PER_SOCKET} operations may be under way on one socket.`
     return [new GraphQLError(message, { extensions: { code: 'TOO_MANY_OPERATIONS' } })]
   }
+  refuseLongDocument(payload.query)
   const { schema, parse, validate, contextFactory, execute, subscribe } = yoga.getEnveloped({
     viewer,
     requestId: randomUUID(),

@@ -141,9 +141,14 @@ describe('a subscriber', () => {
   })
 
   test('that leaves while it waits is let go at once', async () => {
-    const { engine, subscribe } = await world()
+    const { engine, subscribe, record } = await world()
     const subscription = await subscribe()
+    const first = take(subscription, 1)
+    await record(1)
+    await first
     const waiting = subscription.next()
+    // The past is over and the queue empty: after this turn of the event loop it does wait.
+    await new Promise(setImmediate)
     expect(engine.feed.subscribers()).toBe(1)
     await subscription.return?.()
     expect(await waiting).toEqual({ value: undefined, done: true })
@@ -157,6 +162,8 @@ describe('a subscriber', () => {
     await record(10)
     const subscription = await subscribe(cursor)
     const waiting = subscription.next()
+    // After this turn of the event loop the past has been asked for; its answer takes longer.
+    await new Promise(setImmediate)
     await subscription.return?.()
     expect(await waiting).toEqual({ value: undefined, done: true })
     expect(engine.feed.subscribers()).toBe(0)

@@ -111,8 +111,8 @@ test('two processes together never have more in flight than the endpoint allows,
 
   await engine.change(endpoint, { maxInFlight: 2 })
   seen.most = 0
-  await engine.publish(40)
-  await settled(engine, 340)
+  await engine.publish(20)
+  await settled(engine, 320)
   expect(seen.most).toBe(2)
 })
 
@@ -164,12 +164,12 @@ test('after any mixture of failures, pauses, retries and cancellations no delive
     expect(await engine.ticketsIn('deliver')).toBe(0)
     for (const endpoint of endpoints) expect(await engine.endpoint(endpoint)).toMatchObject({ backlog: false })
   }, 15_000)
-  const made = Map.groupBy(await engine.attempts(), ({ deliveryId }) => deliveryId)
+  const attempts = Map.groupBy(await engine.attempts(), ({ deliveryId }) => deliveryId)
   for (const { id, state, attemptsMade } of await engine.deliveries()) {
-    expect(made.get(id)?.some(({ succeeded }) => succeeded) ?? false).toBe(
-      state === 'DELIVERED' || (state === 'CANCELLED' && (made.get(id)?.some(({ succeeded }) => succeeded) ?? false)),
-    )
-    expect(made.get(id)?.length ?? 0).toBeGreaterThanOrEqual(attemptsMade)
+    const made = attempts.get(id) ?? []
+    // One in flight while its delivery is cancelled is recorded, and not counted by it.
+    expect(made.length).toBeGreaterThanOrEqual(attemptsMade)
+    if (state !== 'CANCELLED') expect(made.some(({ succeeded }) => succeeded)).toBe(state === 'DELIVERED')
   }
 })
 

@@ -85,7 +85,10 @@ describe('an event', () => {
         where datname = current_database() and wait_event_type = 'Lock' and query like '%idempotency_keys%'`
       expect(ended.length).toBeGreaterThan(0)
     })
+    const endedAt = performance.now()
     await refusal
+    // At once: whether it was written is not known, so it is not tried again behind the caller's back.
+    expect(performance.now() - endedAt).toBeLessThan(2000)
     await held.rollBack()
 
     await publish({ idempotencyKey: 'k' })

@@ -104,6 +104,7 @@ test('documents out of all proportion are refused, introspection as GraphiQL doe
       'nests 4 lists',
     ],
     [`{ viewer { ${'id '.repeat(20_000)} } }`, 'tokens'],
+    [`{ viewer { __typename } } # ${'x'.repeat(100_000)}`, 'Send large values as variables'],
   ] as const) {
     const { errors } = await send(query)
     expect(errors?.[0]?.message).toContain(message)
