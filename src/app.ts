@@ -15,8 +15,8 @@ import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
 import { createWake, type Wake } from './queue/wake.ts'
-import { checkMasterKeys } from './sealing/key-check.ts'
-import { loadOrCreateMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
+import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
+import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
 import { startWorker } from './worker.ts'
@@ -89,15 +89,16 @@ async function start(context: StartContext): Promise<Started> {
   const clock = overrides.clock ?? (await keepTime(db, log, onEnd))
   const installed = await installAll(context, db, clock)
   if (alone) await releaseClaims(installed.queue, log)
-  const sealer = createSealer(await masterKeys(config))
+  const sealer = createSealer(await masterKeys(config, db))
   await checkMasterKeys(db.sql, sealer)
-  const firstKey = await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() })
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake-ups', log }), log)
   onEnd(() => wake.close())
 
   const parts: Parts = { ...installed, db, clock, wake, sealer }
   if (config.role !== 'api') await startDelivering(context, parts, address, allowNetworks)
-  return { url: config.role === 'worker' ? null : await startServing(context, parts), firstKey }
+  const url = config.role === 'worker' ? null : await startServing(context, parts)
+  // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
+  return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
 }
 
 type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer }
@@ -142,8 +143,9 @@ async function pool({ log, onEnd }: StartContext, address: Address, options: Omi
   return db
 }
 
-async function masterKeys({ masterKeys, dataDir }: Config): Promise<MasterKey[]> {
-  return masterKeys === null ? loadOrCreateMasterKeys(dataDir) : parseMasterKeys(masterKeys)
+async function masterKeys({ masterKeys, dataDir }: Config, db: Db): Promise<MasterKey[]> {
+  if (masterKeys !== null) return parseMasterKeys(masterKeys)
+  return loadMasterKeys(dataDir, { mayCreate: !(await hasMetMasterKeys(db.sql)) })
 }
 
 /** The database that is configured, or the embedded one, started or adopted; with the only Postrider on it, if it is embedded. */

@@ -77,7 +77,9 @@ const variables = z.object({
   POSTRIDER_MAX_PAYLOAD_BYTES: whole(262_144, 1024, 1_048_576),
   POSTRIDER_IDEMPOTENCY_HOURS: whole(24, 1, 24 * 30),
   POSTRIDER_WORKER_CONCURRENCY: whole(256, 1, 10_000),
-  POSTRIDER_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
+  POSTRIDER_LOG_LEVEL: z
+    .enum(['silent', 'error', 'warn', 'info', 'debug'], { error: 'must be silent, error, warn, info or debug' })
+    .default('info'),
 })
 
 /** What rooms below say of variables that only they can read: called with the value, throws when it cannot be used. */

@@ -4,6 +4,8 @@ import { parseNetworks } from './egress/address-rules.ts'
 import { createLog } from './log.ts'
 import { parseMasterKeys } from './sealing/master-keys.ts'
 
+const SAME_SIGNAL_MS = 1000
+
 /** The process: configuration in, a running app, and a clean end. */
 async function main(): Promise<void> {
   const config = readConfig(undefined, {
@@ -14,11 +16,13 @@ async function main(): Promise<void> {
   for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
   const app = createApp(config, log)
 
-  let stopping = false
+  let stoppingSince: number | null = null
   const stop = (signal: NodeJS.Signals) => {
-    // A second signal: at once. Claims lapse, and what was in flight is sent again.
-    if (stopping) process.exit(1)
-    stopping = true
+    // Ctrl-C under npm comes twice: from the terminal, and passed on by npm.
+    if (stoppingSince !== null && performance.now() - stoppingSince < SAME_SIGNAL_MS) return
+    // A second one that is meant: at once. Claims lapse, and what was in flight is sent again.
+    if (stoppingSince !== null) process.exit(1)
+    stoppingSince = performance.now()
     log.info({ signal }, 'Stopping: finishing what is in flight')
     app.stop().then(() => process.exit(0))
   }
@@ -26,7 +30,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop)
 
   const started = await app.start()
-  if (!stopping) welcome(config, started)
+  if (stoppingSince === null) welcome(config, started)
 }
 
 function welcome(config: Config, { url, firstKey }: Started): void {
@@ -36,7 +40,9 @@ function welcome(config: Config, { url, firstKey }: Started): void {
       : `Postrider is running.\n\n  ${config.graphiql ? 'GraphiQL and API' : 'API             '}   ${url}/graphql`,
     ...(firstKey === null
       ? []
-      : [`  Admin key          ${firstKey}\n                     Keep it: it is shown only this once.`]),
+      : [
+          `  Admin key          ${firstKey}\n                     Keep it: it is shown only this once. Lost? Start with another in POSTRIDER_ADMIN_KEY.`,
+        ]),
     ...(config.role !== 'api' && config.allowNetworks === ''
       ? ['\n  Nothing can be delivered yet: POSTRIDER_ALLOW_NETWORKS says where to, e.g. 127.0.0.0/8']
       : []),

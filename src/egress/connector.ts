@@ -73,7 +73,10 @@ async function vettedAddresses(
   })
   if (allowed.length === 0) {
     // The operator learns the address, the consumer only the host it wrote itself: no map of the inner network for asking.
-    log.warn({ host: hostname, addresses }, 'refused to connect: no address of the host is allowed')
+    log.warn(
+      { host: hostname, addresses },
+      'Refused to connect: POSTRIDER_ALLOW_NETWORKS contains no address of the host',
+    )
     throw blocked(hostname)
   }
   return allowed
@@ -197,5 +200,8 @@ function timedOut(): EgressError {
 }
 
 function blocked(hostname: string): EgressError {
-  return new EgressError('BLOCKED_ADDRESS', `The host ${hostname} points to an address that is not allowed.`)
+  return new EgressError(
+    'BLOCKED_ADDRESS',
+    `The host ${hostname} points to an address that may not be delivered to: POSTRIDER_ALLOW_NETWORKS does not contain it.`,
+  )
 }

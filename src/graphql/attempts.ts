@@ -159,7 +159,7 @@ export const AttemptFilter = builder.inputType('AttemptFilter', {
       description: 'With one of these errors, like `[TIMEOUT, RESET]`.',
     }),
     statusCodes: t.intList({ description: 'Answered with one of these statuses, like `[500, 503]`.' }),
-    since: t.field({ type: 'DateTime', description: 'Begun at this moment or later.' }),
+    since: t.field({ type: 'DateTime', description: 'Started at this moment or later.' }),
     until: t.field({ type: 'DateTime', description: 'Begun before this moment.' }),
   }),
 })

@@ -207,7 +207,11 @@ function attemptCapabilities(parts: CapabilityParts) {
 function known<P extends Prefix>(prefix: P, text: string): Id<P> {
   const id = parsePublicId(prefix, text)
   if (id !== null) return id
-  throw new Mistake('NOT_FOUND', ['id'], `There is nothing with the id ${JSON.stringify(text.slice(0, 60))}.`)
+  throw new Mistake(
+    'NOT_FOUND',
+    ['id'],
+    `${JSON.stringify(text.slice(0, 60))} is not such an id: it begins with "${prefix}_".`,
+  )
 }
 
 function orMistake(error: unknown): Mistake {

@@ -17,7 +17,7 @@ import {
 import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 DeliveryRef.implement({
-  description: 'The duty to bring one event to one endpoint.',
+  description: 'One event to be delivered to one endpoint.',
   interfaces: [NodeRef],
   fields: (t) => ({
     id: t.id({ description: 'The id, `dlv_…`.', resolve: ({ id }) => publicId('dlv', id) }),
@@ -39,7 +39,10 @@ DeliveryRef.implement({
       description: 'The endpoint’s id, `ep_…`.',
       resolve: ({ endpointId }) => publicId('ep', endpointId),
     }),
-    state: t.expose('state', { type: DeliveryStateEnum, description: 'How far it is.' }),
+    state: t.expose('state', {
+      type: DeliveryStateEnum,
+      description: '`PENDING`, or how it ended.',
+    }),
     waitingFor: t.field({
       type: DeliveryWaitEnum,
       nullable: true,
@@ -111,7 +114,7 @@ builder.mutationFields((t) => ({
   }),
   deliveryCancel: t.field({
     type: DeliveryCancelPayload,
-    description: 'Gives a pending delivery up: no further attempt is made by the schedule.',
+    description: 'Cancels a pending delivery: the schedule makes no further attempt.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>

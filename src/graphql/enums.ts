@@ -30,7 +30,7 @@ export const ScopeEnum = enumType<Scope>('Scope', 'What an API key may do.', {
 export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Whether an endpoint is sent to.', {
   ACTIVE: 'Deliveries go out.',
   PAUSED: 'Somebody paused it: deliveries are created and wait for `endpointResume`.',
-  DISABLED: 'Postrider gave it up: deliveries are created and wait for `endpointResume`.',
+  DISABLED: 'Postrider stopped sending to it: deliveries are created and wait for `endpointResume`.',
 })
 
 export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP method of a delivery.', {
@@ -81,7 +81,7 @@ export const AttemptErrorClassEnum = enumType<AttemptErrorClass>(
     PROTOCOL: 'The answer is not HTTP.',
     HTTP_STATUS: 'Answered with a status other than 200–299.',
     HEADERS_TOO_LARGE: 'The headers of the answer exceed 16 KiB.',
-    OAUTH: 'No access token could be had for the endpoint.',
+    OAUTH: 'No access token could be obtained for the endpoint.',
     PROXY: 'The proxy that Postrider sends through failed: not the endpoint’s fault.',
     INTERNAL: 'A fault in Postrider; the delivery is tried again.',
   },

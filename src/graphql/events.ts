@@ -41,14 +41,6 @@ EventRef.implement({
       description: 'The payload as the exact JSON text that is delivered; null when it is no longer kept.',
       resolve: async ({ id }, _, { loaders }) => (await loaders.payload.load(id))?.payload,
     }),
-    channels: t.exposeStringList('channels', {
-      description: 'The channels it was published to, like `["eu"]`; often none.',
-    }),
-    orderingKey: t.exposeString('orderingKey', {
-      nullable: true,
-      description: 'The ordering key it was published with; null when none.',
-    }),
-    isTest: t.exposeBoolean('isTest', { description: 'Whether it was made to try an endpoint out.' }),
     occurredAt: t.expose('occurredAt', {
       type: 'DateTime',
       description: 'When it happened, as its producer says; else when it was accepted.',
@@ -91,15 +83,14 @@ const EventPublishInput = builder.inputType('EventPublishInput', {
     }),
     payloadJson: t.string({ description: 'The same as JSON text; its very bytes are delivered.' }),
     version: t.string({ description: 'The version of the type, like `2026-11-01`; up to 64 characters.' }),
-    channels: t.stringList({ description: 'Labels of your own, like `["eu"]`: up to 16, each up to 128 characters.' }),
-    orderingKey: t.string({
-      description: 'Events with the same key belong together, like `customer-17`; up to 256 characters.',
-    }),
     idempotencyKey: t.string({
       description:
         'A key for this very event, up to 256 characters: publishing it again within POSTRIDER_IDEMPOTENCY_HOURS answers the first event with `duplicate: true`. Compared over every other field.',
     }),
-    occurredAt: t.field({ type: 'DateTime', description: 'When it happened. Absent: now.' }),
+    occurredAt: t.field({
+      type: 'DateTime',
+      description: 'When it happened. Absent: when it is accepted, which is now.',
+    }),
   }),
 })
 

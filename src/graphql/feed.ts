@@ -38,7 +38,7 @@ builder.objectRef<ItemOf<'gap'>>('FeedGap').implement({
     'Between the cursor that was asked for and this one attempts may be missing: read them with the query `attempts`.',
   interfaces: [FeedItemRef],
   fields: (t) => ({
-    reason: t.expose('reason', { type: FeedGapReasonEnum, description: 'Why.' }),
+    reason: t.expose('reason', { type: FeedGapReasonEnum, description: 'Why attempts may be missing.' }),
   }),
 })
 

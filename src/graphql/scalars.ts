@@ -15,7 +15,7 @@ builder.scalarType('DateTime', {
 
 builder.scalarType('JSON', {
   description:
-    'Any JSON value: object, list, string, number, boolean or null. Numbers that a double cannot hold exactly are refused; send those as text.',
+    'Any JSON value: object, list, string, number, boolean or null. Numbers whose digits would be lost, like 9007199254740993, are refused: send them as text.',
   serialize: (value) => value,
   // As it came out of the parser; numbers that it would have altered are marked in there already.
   parseValue: (value) => value,

@@ -13,7 +13,8 @@ import { builder } from './builder.ts'
 
 builder.queryType({ description: 'Reading: needs an API key with the scope READ; for `viewer` any key will do.' })
 builder.mutationType({
-  description: 'Changing. Each answers what it changed, and `userErrors` when the call was mistaken.',
+  description:
+    'Operations that change something. Each returns what it changed, and `userErrors` when the call was mistaken.',
 })
 builder.subscriptionType({ description: 'Following what happens.' })
 

@@ -3,19 +3,27 @@ import { gzip } from 'node:zlib'
 
 /** The page and its tabs, each one a step of the story; offline, with everything it needs in it. */
 
+// In every tab: its Headers are its own.
+const KEY = '# Your API key belongs into the Headers tab below.'
+
 const CREATE = `# 1 · Create an endpoint
 #
-# Put your API key into the Headers tab below; it was printed when Postrider first started.
-# Then press the refresh button on the left, and the schema is there to be explored.
+${KEY}
+# The first start printed it. With the key in place, the
+# refresh button on the left loads the schema.
 
-mutation CreateEndpoint($url: String!) {
-  endpointCreate(input: { url: $url, eventTypes: ["invoice.*"], retry: { delaysSeconds: [1, 2, 4, 8, 16] } }) {
+mutation CreateEndpoint {
+  endpointCreate(input: {
+    url: "http://127.0.0.1:9000/hook"
+    eventTypes: ["invoice.*"]
+    retry: { delaysSeconds: [1, 2, 4, 8, 16] }
+  }) {
     endpoint {
       id
       url
       state
     }
-    secret # verifies the signatures; shown this once
+    secret # verifies signatures; shown this once
     userErrors {
       code
       message
@@ -26,6 +34,10 @@ mutation CreateEndpoint($url: String!) {
 `
 
 const WATCH = `# 2 · Watch deliveries, live, over WebSocket
+#
+${KEY}
+# Changing the tab ends it: open a second window for this
+# one, and publish from the first.
 
 subscription WatchDeliveries {
   deliveryAttempts {
@@ -47,9 +59,14 @@ subscription WatchDeliveries {
 `
 
 const PUBLISH = `# 3 · Publish an event
+#
+${KEY}
 
-mutation PublishEvent($payload: JSON!) {
-  eventPublish(input: { type: "invoice.paid", payload: $payload }) {
+mutation PublishEvent {
+  eventPublish(input: {
+    type: "invoice.paid"
+    payload: { invoice: "in_1", amount: "49.00", currency: "EUR" }
+  }) {
     event {
       id
       acceptedAt
@@ -65,6 +82,8 @@ mutation PublishEvent($payload: JSON!) {
 `
 
 const WHY = `# 4 · Why did it fail?
+#
+${KEY}
 
 query WhyDidItFail {
   deliveries(filter: { states: [PENDING, FAILED] }, first: 5) {
@@ -96,9 +115,12 @@ query WhyDidItFail {
 `
 
 const RETRY = `# 5 · Retry one, once its receiver is mended
+#
+${KEY}
+# Its id is in the result of tab 4.
 
-mutation RetryDelivery($id: ID!) {
-  deliveryRetry(id: $id) {
+mutation RetryDelivery {
+  deliveryRetry(id: "dlv_") {
     delivery {
       state
       attemptsMade
@@ -114,19 +136,7 @@ mutation RetryDelivery($id: ID!) {
 
 // Header values are ASCII: a placeholder with "…" would fail in the browser before anything is sent.
 const headers = JSON.stringify({ Authorization: 'Bearer prk_your_key' }, null, 2)
-const tab = (query: string, variables?: object) => ({
-  query,
-  headers,
-  variables: variables === undefined ? null : JSON.stringify(variables, null, 2),
-})
-
-const TABS = [
-  tab(CREATE, { url: 'https://example.com/webhooks' }),
-  tab(WATCH),
-  tab(PUBLISH, { payload: { invoice: 'in_1', amount: '49.00', currency: 'EUR' } }),
-  tab(WHY),
-  tab(RETRY, { id: 'dlv_' }),
-]
+const TABS = [CREATE, WATCH, PUBLISH, WHY, RETRY].map((query) => ({ query, headers }))
 
 export const GRAPHIQL_OPTIONS = {
   title: 'Postrider',

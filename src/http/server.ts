@@ -17,6 +17,21 @@ import { answerCors } from './origins.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
+/** The address is not to be had; the message says what to do. */
+export class CannotListen extends Error {
+  readonly code = 'CANNOT_LISTEN'
+
+  constructor(host: string, port: number, cause: NodeJS.ErrnoException) {
+    const reasons: Record<string, string> = {
+      EADDRINUSE: `Port ${port} on ${host} is in use. Set PORT to another one, or stop what listens there.`,
+      EADDRNOTAVAIL: `${host} is no address of this machine. Set HOST to one that is, e.g. 127.0.0.1 or 0.0.0.0.`,
+      EACCES: `This user may not listen on port ${port}. Set PORT to one above 1023.`,
+    }
+    super(reasons[cause.code ?? ''] ?? `Cannot listen on ${host}, port ${port}: ${cause.message}`, { cause })
+    this.name = 'CannotListen'
+  }
+}
+
 export type HttpServer = {
   /** Resolves when requests are taken; rejects when the port is not to be had. */
   listen(): Promise<void>
@@ -78,6 +93,10 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
   const path = pathOf(request)
   response.setHeader('x-content-type-options', 'nosniff')
   if (path === GRAPHQL_PATH) return answerGraphql(site, request, response)
+  if (path === '/' && site.graphiql && request.headers.accept?.includes('text/html')) {
+    response.writeHead(302, { location: GRAPHQL_PATH }).end()
+    return
+  }
   if (path === '/health') return answerJson(response, 200, { status: 'up' })
   if (path === '/ready') return answerReady(site, response)
   const message = `There is nothing at ${path.slice(0, 100)}. The API and GraphiQL are at ${GRAPHQL_PATH}.`
@@ -145,9 +164,10 @@ async function answerReady({ ready }: Site, response: ServerResponse): Promise<v
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const refuse = (error: NodeJS.ErrnoException) => reject(new CannotListen(host, port, error))
+    server.once('error', refuse)
     server.listen(port, host, () => {
-      server.off('error', reject)
+      server.off('error', refuse)
       resolve()
     })
   })

@@ -15,6 +15,12 @@ export class WrongMasterKeys extends Error {
   }
 }
 
+/** Whether this database holds what was sealed already: then a new key would be a wrong one. */
+export async function hasMetMasterKeys(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ met: boolean }[]>`select key_check is not null as met from postrider.installation`
+  return row?.met ?? false
+}
+
 const CONTEXT = 'installation'
 
 /** Refuses keys that do not open this database's secrets; a database that never met any remembers these. */

@@ -33,12 +33,18 @@ export function parseMasterKeys(text: string): MasterKey[] {
 }
 
 /**
- * The keys in `<dataDir>/master-keys`, which is made with a fresh key when there is none. A file that is present but
+ * The keys in `<dataDir>/master-keys`, which is made with a fresh key when there is none and `mayCreate`. A file that is present but
  * unreadable is an error: a new key in its place would make every sealed secret unreadable for good.
  */
-export async function loadOrCreateMasterKeys(dataDir: string): Promise<MasterKey[]> {
+export async function loadMasterKeys(dataDir: string, { mayCreate }: { mayCreate: boolean }): Promise<MasterKey[]> {
   const path = join(dataDir, FILE)
-  const text = (await readIfPresent(path)) ?? (await create(dataDir, path))
+  const present = await readIfPresent(path)
+  if (present === null && !mayCreate) {
+    throw new MasterKeysError(
+      `${path} is missing, and the secrets in the database cannot be read without it. Restore it, or give its keys in POSTRIDER_MASTER_KEYS.`,
+    )
+  }
+  const text = present ?? (await create(dataDir, path))
   try {
     return parseMasterKeys(text)
   } catch (error) {

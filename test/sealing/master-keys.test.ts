@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { loadOrCreateMasterKeys, MasterKeysError, parseMasterKeys } from '../../src/sealing/master-keys.ts'
+import { loadMasterKeys, MasterKeysError, parseMasterKeys } from '../../src/sealing/master-keys.ts'
 
 const key = randomBytes(32)
 const other = randomBytes(32)
@@ -50,10 +50,10 @@ test('no error quotes a key', () => {
 
 test('a fresh key is made once, readable for its owner only, and found again', async () => {
   const data = await directory()
-  const made = await loadOrCreateMasterKeys(data)
+  const made = await loadMasterKeys(data, { mayCreate: true })
 
   expect(made).toHaveLength(1)
-  expect(await loadOrCreateMasterKeys(data)).toEqual(made)
+  expect(await loadMasterKeys(data, { mayCreate: true })).toEqual(made)
   expect((await stat(join(data, 'master-keys'))).mode & 0o777).toBe(0o600)
   expect((await stat(data)).mode & 0o777).toBe(0o700)
   expect(await readdir(data)).toEqual(['master-keys'])
@@ -61,7 +61,7 @@ test('a fresh key is made once, readable for its owner only, and found again', a
 
 test('many at once agree on one key', async () => {
   const data = await directory()
-  const made = await Promise.all(Array.from({ length: 20 }, () => loadOrCreateMasterKeys(data)))
+  const made = await Promise.all(Array.from({ length: 20 }, () => loadMasterKeys(data, { mayCreate: true })))
   expect(new Set(made.map(([first]) => first?.id)).size).toBe(1)
   expect(await readdir(data)).toEqual(['master-keys'])
 })
@@ -70,12 +70,12 @@ test.each(['', 'garbage', '\n', Buffer.alloc(32).toString('base64').slice(0, 20)
   'a damaged file (%j) is an error that names it, and stays as it is',
   async (content) => {
     const data = await directory()
-    await loadOrCreateMasterKeys(data)
+    await loadMasterKeys(data, { mayCreate: true })
     const path = join(data, 'master-keys')
     await writeFile(path, content)
 
-    await expect(loadOrCreateMasterKeys(data)).rejects.toThrow(MasterKeysError)
-    await expect(loadOrCreateMasterKeys(data)).rejects.toThrow(path)
+    await expect(loadMasterKeys(data, { mayCreate: true })).rejects.toThrow(MasterKeysError)
+    await expect(loadMasterKeys(data, { mayCreate: true })).rejects.toThrow(path)
     expect(await readFile(path, 'utf8')).toBe(content)
   },
 )
