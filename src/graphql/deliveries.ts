@@ -39,10 +39,7 @@ DeliveryRef.implement({
       description: 'The endpoint’s id, `ep_…`.',
       resolve: ({ endpointId }) => publicId('ep', endpointId),
     }),
-    state: t.expose('state', {
-      type: DeliveryStateEnum,
-      description: '`PENDING`, or how it ended.',
-    }),
+    state: t.expose('state', { type: DeliveryStateEnum, description: '`PENDING`, or how it ended.' }),
     waitingFor: t.field({
       type: DeliveryWaitEnum,
       nullable: true,
