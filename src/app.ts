@@ -87,7 +87,8 @@ async function start(context: StartContext): Promise<Started> {
   const db = await pool(context, address, { name: 'api', max: 10 })
   await checkDatabase(db)
   const clock = overrides.clock ?? (await keepTime(db, log, onEnd))
-  const installed = await installAll(context, db, clock)
+  const worker = config.role === 'api' ? null : await pool(context, address, { name: 'worker', max: 8, byId: true })
+  const installed = await installAll(context, address, clock, worker ?? db)
   if (alone) await releaseClaims(installed.queue, log)
   const sealer = createSealer(await masterKeys(config, db))
   await checkMasterKeys(db.sql, sealer)
@@ -95,7 +96,7 @@ async function start(context: StartContext): Promise<Started> {
   onEnd(() => wake.close())
 
   const parts: Parts = { ...installed, db, clock, wake, sealer }
-  if (config.role !== 'api') await startDelivering(context, parts, address, allowNetworks)
+  if (worker) await startDelivering(context, { ...parts, db: worker }, allowNetworks)
   const url = config.role === 'worker' ? null : await startServing(context, parts)
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
   return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
@@ -103,17 +104,11 @@ async function start(context: StartContext): Promise<Started> {
 
 type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer }
 
-async function startDelivering(
-  context: StartContext,
-  parts: Parts,
-  address: Address,
-  allowNetworks: Networks,
-): Promise<void> {
+async function startDelivering(context: StartContext, parts: Parts, allowNetworks: Networks): Promise<void> {
   const { config, log, onEnd } = context
   const egress = createEgress({ allowNetworks, log })
   onEnd(() => egress.close())
-  const db = await pool(context, address, { name: 'worker', max: 8, byId: true })
-  const worker = await startWorker({ ...parts, db, log, egress, concurrency: config.workerConcurrency })
+  const worker = await startWorker({ ...parts, log, egress, concurrency: config.workerConcurrency })
   onEnd((deadline) => worker.stop(deadline))
 }
 
@@ -166,11 +161,11 @@ async function reachPostgres(context: StartContext): Promise<{ address: Address;
 async function announce({ log, onEnd }: StartContext, address: Address, patienceMs: number): Promise<boolean> {
   const sql = await openClient(address, { max: 1, name: 'presence', log })
   onEnd(() => sql.end({ timeout: 1 }))
-  return (
-    await announcePresence(sql, patienceMs).catch((error: unknown) => {
-      throw explainFault(error)
-    })
-  ).alone
+  const { alone, end } = await announcePresence(sql, patienceMs).catch((error: unknown) => {
+    throw explainFault(error)
+  })
+  onEnd(end)
+  return alone
 }
 
 async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise<Clock> {
@@ -183,11 +178,27 @@ async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise
   return clock
 }
 
-async function installAll({ config, log, overrides, onEnd }: StartContext, db: Db, clock: Clock): Promise<Installed> {
-  const claimSeconds = overrides.claimSeconds === undefined ? {} : { claimSeconds: overrides.claimSeconds }
-  const installed = await install(db, clock, { log, supervise: config.role !== 'api', ...claimSeconds })
-  onEnd(() => installed.queue.close())
-  return installed
+async function installAll(
+  { config, log, overrides, onEnd }: StartContext,
+  address: Address,
+  clock: Clock,
+  queueDb: Db,
+): Promise<Installed> {
+  const { claimSeconds } = overrides
+  const db = await openPool(address, { name: 'installation', max: 3, statementTimeoutMs: 0, log })
+  try {
+    const supervise = config.role !== 'api'
+    const installed = await install(db, clock, {
+      db: queueDb,
+      log,
+      supervise,
+      ...(claimSeconds ? { claimSeconds } : {}),
+    })
+    onEnd(() => installed.queue.close())
+    return installed
+  } finally {
+    await db.close()
+  }
 }
 
 /** Nobody else works here, so whatever is claimed was claimed by the dead: it need not wait for its claim to lapse. */

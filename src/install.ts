@@ -9,8 +9,11 @@ import { ensureDefaultTenant } from './tenants/find.ts'
 
 export type Installed = { queue: Queue; epoch: string; defaultTenantId: TenantId }
 
-/** Brings the database to what this program needs: tables, partitions, queues, the default tenant. Many may start at once. */
-export function install(db: Db, clock: Clock, queueOptions: Omit<QueueOptions, 'db'>): Promise<Installed> {
+/**
+ * Brings the database to what this program needs: tables, partitions, queues, the default tenant. Many may start at once.
+ * `db`: a pool whose statements may take as long as a migration takes; the queue keeps the one in its options.
+ */
+export function install(db: Db, clock: Clock, queueOptions: QueueOptions): Promise<Installed> {
   return underMigrationLock(db, async () => {
     await migrate(db)
     await makePartitions(db.sql, clock.now())
@@ -20,7 +23,7 @@ export function install(db: Db, clock: Clock, queueOptions: Omit<QueueOptions, '
       )
       select epoch from fresh union all select epoch from postrider.installation limit 1`
     const defaultTenantId = await ensureDefaultTenant(db.orm, clock.now())
-    const queue = await openQueue({ db, ...queueOptions })
+    const queue = await openQueue(queueOptions)
     return { queue, epoch: installation?.epoch as string, defaultTenantId }
   })
 }

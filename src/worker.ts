@@ -42,6 +42,9 @@ export async function startWorker({
 }: WorkerContext): Promise<Worker> {
   const { tickets, scheduledWork } = queue
   const common = { db, sql: db.sql, tickets, wake, clock, log }
+  // Before anything runs that would have to be stopped if this fails.
+  await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
+  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,
@@ -55,9 +58,6 @@ export async function startWorker({
     wake.on('deliver', dispatcher.nudge),
     wake.on('promote', promoter.nudge),
   ]
-
-  await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
-  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
 
   return {
     async stop(deadline) {

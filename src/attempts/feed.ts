@@ -131,7 +131,9 @@ async function whereToStart(
   asked: FeedCursor | null,
 ): Promise<{ from: FeedCursor; gap: FeedGapReason | null }> {
   if (asked === null) return { from: now, gap: null }
-  if (asked.epoch !== now.epoch) return { from: now, gap: 'FOREIGN_CURSOR' }
+  // A database that was restored has the epoch of the one it was saved from, but has not given all its positions yet.
+  if (asked.epoch !== now.epoch || asked.position > (await lastPosition(db)))
+    return { from: now, gap: 'FOREIGN_CURSOR' }
   return { from: asked, gap: (await isDropped(db, asked)) ? 'RETENTION' : null }
 }
 
@@ -142,6 +144,14 @@ async function isDropped(db: Db, { atMs }: FeedCursor): Promise<boolean> {
     select ${`attempts_${day}`} < min(c.relname) as dropped from pg_inherits i
     join pg_class c on c.oid = i.inhrelid where i.inhparent = 'postrider.attempts'::regclass`
   return row?.dropped ?? false
+}
+
+/** The last position that was given, committed or not. */
+async function lastPosition(db: Db): Promise<number> {
+  const [row] = await db.sql<
+    { position: number }[]
+  >`select last_value::float8 as position from postrider.attempt_positions`
+  return row?.position ?? 0
 }
 
 /** The newest position there is. Positions become visible in order, so everything up to it is there. */

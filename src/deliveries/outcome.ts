@@ -46,13 +46,13 @@ const ADVICE: Record<number, string> = {
   403: 'The endpoint answered 403. Check its signing secret, its credentials here, and any firewall before it.',
   404: 'The endpoint answered 404: nothing is at that path. Check the URL.',
   405: 'The endpoint answered 405: it does not take this method at that path. Check the URL and the method.',
-  410: 'The endpoint answered 410 Gone, so nothing more is sent to it. Resume it if that was not meant.',
+  410: 'The endpoint answered 410 Gone: it wants nothing more. Delete it here, or mend its URL.',
   413: 'The endpoint answered 413: it takes no body of this size. Raise its limit.',
   415: 'The endpoint answered 415: it does not take this content type. Check the format it expects.',
-  429: 'The endpoint answered 429 and is sent to more slowly.',
-  502: 'The endpoint answered 502: its proxy got no proper answer from the server behind it. It is sent to more slowly.',
-  503: 'The endpoint answered 503: it is overloaded or down for maintenance. It is sent to more slowly.',
-  504: 'The endpoint answered 504: its proxy waited too long for the server behind it. It is sent to more slowly.',
+  429: 'The endpoint answered 429; it wants to be called less often.',
+  502: 'The endpoint answered 502: its proxy got no proper answer from the server behind it.',
+  503: 'The endpoint answered 503: it is overloaded or down for maintenance.',
+  504: 'The endpoint answered 504: its proxy waited too long for the server behind it.',
 }
 
 function adviceOn(status: number, headers: Answer['headers']): string {

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
+import { cancelSomeDeliveries } from '../endpoints/cancel.ts'
 import type { Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -171,26 +173,39 @@ async function park(tx: Tx, deliveries: readonly DeliveryId[]): Promise<void> {
     where id = any(${deliveries as never}::uuid[]) and id between ${lowest} and ${highest}`
 }
 
-/** Tops up endpoints in backlog that settling does not, because nothing of theirs is in flight, and ends backlogs. */
+/**
+ * Tops up endpoints in backlog that settling does not, because nothing of theirs is in flight, and ends backlogs; of deleted
+ * endpoints it cancels what is left.
+ */
 async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<number> {
   let admitted = 0
   let after = '00000000-0000-0000-0000-000000000000'
   for (;;) {
-    const rows = await db.sql<{ id: EndpointId }[]>`
-      select id from postrider.endpoints
-      where backlog and state = 'ACTIVE' and deleted_at is null and id > ${after} order by id limit ${MOST_ENDPOINTS_PER_ROUND}`
-    if (rows.length === 0) return admitted
-    const ids = rows.map(({ id }) => id)
-    admitted += await db.transaction(async (tx) => {
-      const allowances = await lockAllowances(tx, ids, clock.now())
-      const most = [...allowances].map(([endpoint, { maxInFlight }]) => ({ endpoint, most: maxInFlight }))
-      const count = await topUp(tx, tickets, most, clock.now())
-      await endBacklogs(tx, ids)
-      return count
-    })
-    after = ids.at(-1) as string
+    const rows = await db.sql<{ id: EndpointId; deleted: boolean }[]>`
+      select id, deleted_at is not null as deleted from postrider.endpoints
+      where backlog and (state = 'ACTIVE' or deleted_at is not null) and id > ${after}
+      order by id limit ${MOST_ENDPOINTS_PER_ROUND}`
+    const living = rows.filter(({ deleted }) => !deleted).map(({ id }) => id)
+    if (living.length > 0) {
+      admitted += await db.transaction(async (tx) => {
+        const allowances = await lockAllowances(tx, living, clock.now())
+        const most = [...allowances].map(([endpoint, { maxInFlight }]) => ({ endpoint, most: maxInFlight }))
+        const count = await topUp(tx, tickets, most, clock.now())
+        await endBacklogs(tx, living)
+        return count
+      })
+    }
+    for (const { id, deleted } of rows) if (deleted) await finishDeletion(db, id, clock.now())
     if (rows.length < MOST_ENDPOINTS_PER_ROUND) return admitted
+    after = rows.at(-1)?.id as string
   }
+}
+
+/** One bit of it at a time: the next pass goes on. */
+async function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<void> {
+  const all = await again(() => db.orm.transaction((tx) => cancelSomeDeliveries(tx, endpoint, now)))
+  // Nothing new can come: routing leaves deleted endpoints out. A retry by hand that was just asked for sets the flag again.
+  if (all) await db.sql`update postrider.endpoints set backlog = false where id = ${endpoint}`
 }
 
 /** Ends the backlog where nothing waits any more. Under the lock of the endpoints nobody can begin to wait meanwhile. */

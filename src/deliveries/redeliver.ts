@@ -3,6 +3,7 @@ import type { DeliveryState } from '../../schema/states.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
@@ -23,10 +24,10 @@ export type Redeliverer = {
 export function createRedeliverer(context: RedelivererContext): Redeliverer {
   return {
     async retry(reach, id) {
-      await context.db.transaction((tx) => requestAttempt(context, tx, reach, id))
+      await again(() => context.db.transaction((tx) => requestAttempt(context, tx, reach, id)))
       context.wake.signal('deliver')
     },
-    cancel: (reach, id) => context.db.transaction((tx) => cancel(tx, reach, id, context.clock.now())),
+    cancel: (reach, id) => again(() => context.db.transaction((tx) => cancel(tx, reach, id, context.clock.now()))),
   }
 }
 
@@ -35,7 +36,6 @@ type Row = {
   state: DeliveryState
   ticketId: string | null
   endpointDeleted: boolean
-  scheduledAttemptsMade: number
 }
 
 async function requestAttempt(
@@ -76,7 +76,7 @@ async function cancel(tx: Tx, reach: Reach, id: DeliveryId, now: Date): Promise<
 
 async function lockDelivery(tx: Tx, reach: Reach, id: DeliveryId): Promise<Row> {
   const [row] = await tx<Row[]>`
-    select endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", scheduled_attempts_made as "scheduledAttemptsMade",
+    select endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId",
       exists (select from postrider.endpoints where id = endpoint_id and deleted_at is not null) as "endpointDeleted"
     from postrider.deliveries delivery
     where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach}) for update`

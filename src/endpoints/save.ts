@@ -1,16 +1,16 @@
-import { and, eq, isNotNull, isNull, or, sql } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
-import { deliveries } from '../../schema/tables/deliveries.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { Mistake } from '../mistake.ts'
-import type { Db, Orm } from '../postgres/client.ts'
+import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
+import { cancelSomeDeliveries } from './cancel.ts'
 import type { Endpoint } from './find.ts'
 import { type EndpointSettings, readNewSettings, readSettings } from './input.ts'
 import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
@@ -65,7 +65,10 @@ export async function resumeEndpoint(context: SaveContext, reach: Reach, id: End
   return change(context, reach, id, { state: sql`'ACTIVE'`, backlog: true })
 }
 
-/** The endpoint is gone for everybody, its secrets are erased, what was pending for it is cancelled; history stays. */
+/**
+ * The endpoint is gone for everybody, its secrets are erased, what was pending for it is cancelled; history stays. A large
+ * backlog is cancelled bit by bit: the flag makes the promoter finish it.
+ */
 export async function deleteEndpoint(
   { db, wake, clock }: SaveContext,
   reach: Reach,
@@ -75,37 +78,17 @@ export async function deleteEndpoint(
   // The endpoint first, so that routing, which locks it too, creates nothing more for it. Settling goes the other way round.
   const deleted = await again(() =>
     db.orm.transaction(async (tx) => {
-      const changes = { deletedAt: now, updatedAt: now, backlog: false }
+      const changes = { deletedAt: now, updatedAt: now, backlog: true }
       const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
       if (!gone) throw notFound()
       await eraseSecrets(tx, id)
-      await cancelDeliveries(tx, id, now)
+      const all = await cancelSomeDeliveries(tx, id, now)
+      if (all) await tx.update(endpoints).set({ backlog: false }).where(eq(endpoints.id, id))
       return gone
     }),
   )
   wake.signal('promote')
   return deleted
-}
-
-/** Also what was asked for by hand of deliveries that are settled: nothing goes to this endpoint any more. */
-async function cancelDeliveries(orm: Pick<Orm, 'update'>, endpointId: EndpointId, now: Date): Promise<void> {
-  await orm
-    .update(deliveries)
-    .set({
-      state: sql`case ${deliveries.state} when 'PENDING' then 'CANCELLED' else ${deliveries.state} end`,
-      settledAt: sql`coalesce(${deliveries.settledAt}, ${now.toISOString()}::timestamptz)`,
-      ticketId: null,
-      waitingFor: null,
-      nextAttemptAt: null,
-      requestedTrigger: null,
-      requestedAt: null,
-    })
-    .where(
-      and(
-        eq(deliveries.endpointId, endpointId),
-        or(eq(deliveries.state, 'PENDING'), isNotNull(deliveries.requestedTrigger)),
-      ),
-    )
 }
 
 async function change(

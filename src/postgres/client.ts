@@ -66,8 +66,9 @@ export async function openClient(address: Address, options: PoolOptions): Promis
       // Compiling a plan over many partitions costs more than running it.
       jit: 'off',
       ...(options.byId ? BY_ID : {}),
-      // A transaction whose process was stopped in the middle must not hold its locks for ever.
-      idle_in_transaction_session_timeout: 60_000,
+      // A process that was stopped in the middle of a transaction must not hold its locks for long: among them is the one under
+      // which every process records attempts.
+      idle_in_transaction_session_timeout: 10_000,
     },
   }
   const parts = typeof address === 'string' ? socketOf(address) : address

@@ -10,6 +10,7 @@ export type DatabaseClock = Clock & {
 }
 
 const WORTH_A_WARNING_MS = 5000
+const LONGEST_ROUND_TRIP_MS = 500
 
 /** A clock kept in step with the database's: processes on several machines agree on what is due. */
 export function createDatabaseClock(sql: Sql, log: Log): DatabaseClock {
@@ -21,6 +22,8 @@ export function createDatabaseClock(sql: Sql, log: Log): DatabaseClock {
       const before = Date.now()
       const [row] = await sql<[{ ms: number }]>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms`
       const after = Date.now()
+      // Waited for long, the answer says little about when it was given.
+      if (after - before > LONGEST_ROUND_TRIP_MS) return
       offsetMs = Math.round(row.ms - (before + after) / 2)
       const far = Math.abs(offsetMs) > WORTH_A_WARNING_MS
       if (far && !warned) {

@@ -40,6 +40,8 @@ const SETTINGS = {
   listen_addresses: '',
   unix_socket_permissions: '0700',
   max_connections: '100',
+  // A statement over all days of a table locks each of them and their indexes.
+  max_locks_per_transaction: '256',
   shared_buffers: '128MB',
   max_wal_size: '1GB',
   // The package is built without lz4.

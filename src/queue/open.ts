@@ -49,8 +49,9 @@ export async function openQueue({ db, log, supervise, claimSeconds = 60 }: Queue
 async function createQueues(boss: PgBoss, db: Db, claimSeconds: number): Promise<void> {
   const options = {
     expireInSeconds: claimSeconds,
-    // The crash budget, not the retry schedule: that is ours. 0 would turn a crash into a lost ticket.
-    retryLimit: 50,
+    // How often a claim may lapse or be given back: not the retry schedule, which is ours. Without bound: a ticket that fails
+    // for good is one that its row waits for in vain, and a minute of failing transactions is enough for fifty tries.
+    retryLimit: 1_000_000_000,
     retryDelay: 1,
     // Beyond the longest schedule: twenty delays of seven days.
     retentionSeconds: 150 * 86_400,

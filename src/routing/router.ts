@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
-import type { Tickets } from '../queue/tickets.ts'
+import { isUnavailable } from '../postgres/unavailable.ts'
+import type { Claim, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { type OutboxTicket, type RouteContext, route } from './route.ts'
 
@@ -13,13 +14,14 @@ export type Router = {
 
 // Events written by a producer's own transaction come without a wake-up: this bounds their latency.
 const POLL_MS = 1000
-// A ticket names up to 500 events; this many keep a routing transaction within tens of milliseconds at ordinary batch sizes.
+// A ticket names up to 500 events. Beyond this many a routing transaction to many endpoints took 20 s and 1 GB.
+const MOST_EVENTS = 1000
 const MOST_TICKETS = 64
 const PAUSE_AFTER_ERROR_MS = 500
 
 /** Takes the outbox to the deliveries, batch after batch: what comes while one is routed is the next one. */
 export function createRouter(context: RouterContext): Router {
-  const { tickets, wake, log } = context
+  const { tickets, log } = context
   let stopping = false
   let nudged = true
   let wakeUp = () => {}
@@ -36,14 +38,7 @@ export function createRouter(context: RouterContext): Router {
   /** Whether there may be more at once. */
   const routeSome = async (): Promise<boolean> => {
     const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS)
-    if (claims.length === 0) return false
-    const { admitted, backlogBegan } = await route(context, claims).catch(async (error) => {
-      // Otherwise their events would wait until the claims have lapsed.
-      await tickets.release('outbox', claims).catch((err) => log.debug({ err }, 'Claims will lapse'))
-      throw error
-    })
-    if (admitted > 0) wake.signal('deliver')
-    if (backlogBegan) wake.signal('promote')
+    for (const group of inGroups(claims)) await routeTogether(context, group)
     return more
   }
 
@@ -71,5 +66,41 @@ export function createRouter(context: RouterContext): Router {
       wakeUp()
       await running
     },
+  }
+}
+
+/** Claims whose events are routed in one transaction: as many as keep it short. One ticket is never split. */
+function inGroups(claims: readonly Claim<OutboxTicket>[]): Claim<OutboxTicket>[][] {
+  const groups: Claim<OutboxTicket>[][] = []
+  let events = MOST_EVENTS
+  for (const claim of claims) {
+    events += claim.data.events.length
+    if (events > MOST_EVENTS) {
+      groups.push([])
+      events = claim.data.events.length
+    }
+    groups.at(-1)?.push(claim)
+  }
+  return groups
+}
+
+/** One that cannot be routed must not keep its neighbours: then each is tried alone, and what fails is given back. */
+async function routeTogether(context: RouterContext, claims: Claim<OutboxTicket>[]): Promise<void> {
+  const { tickets, wake, log } = context
+  try {
+    const { admitted, backlogBegan } = await route(context, claims)
+    if (admitted > 0) wake.signal('deliver')
+    if (backlogBegan) wake.signal('promote')
+  } catch (err) {
+    if (claims.length > 1 && !isUnavailable(err)) {
+      for (const claim of claims) await routeTogether(context, [claim])
+      return
+    }
+    log.error(
+      { err, events: claims.flatMap(({ data }) => data.events).slice(0, 10) },
+      'Events could not be routed; trying again',
+    )
+    // Otherwise they would wait until the claims have lapsed.
+    await tickets.release('outbox', claims).catch((err) => log.debug({ err }, 'Claims will lapse'))
   }
 }

@@ -53,7 +53,7 @@ const received = async () => {
 
 try {
   const db = await openPool(postgres.address, { max: 10, name: 'bench', log, byId: true })
-  const { queue, defaultTenantId } = await install(db, clock, { log, supervise: true })
+  const { queue, defaultTenantId } = await install(db, clock, { db, log, supervise: true })
   const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')))
   const endpoints = await addEndpoints(db, defaultTenantId)
 

@@ -51,7 +51,7 @@ export async function startEngine(options: EngineOptions = {}) {
   const clock = options.clock ?? { now: () => new Date() }
   const log = options.log ?? silentLog
   const db = await openDatabase(address)
-  const { queue, epoch, defaultTenantId } = await install(db, clock, { log, supervise: options.worker !== false })
+  const { queue, epoch, defaultTenantId } = await install(db, clock, { db, log, supervise: options.worker !== false })
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake', log }), log)
   const { tickets } = queue
   const sealer = createSealer(KEYS)

@@ -69,7 +69,7 @@ async function createTemplate(address: PostgresAddress): Promise<string> {
   await maintenance.sql.unsafe(`create database ${database}`)
   await maintenance.close()
   const db = await openPool({ ...address, database }, { max: 4, name: 'test template', log: silentLog })
-  const { queue } = await install(db, { now: () => new Date() }, { log: silentLog, supervise: false })
+  const { queue } = await install(db, { now: () => new Date() }, { db, log: silentLog, supervise: false })
   await queue.close()
   // Each clone is a database of its own, with cursors of its own: its epoch is drawn when the first program starts on it.
   await db.sql`truncate postrider.installation`
