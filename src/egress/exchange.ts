@@ -52,6 +52,7 @@ type Exchange = ExchangeContext & {
   firstByteMs: number | null
   reused: boolean
   resent: boolean
+  interimAnswers: number
   status: number | null
   responseHeaders: [string, string][]
   chunks: Buffer[]
@@ -61,6 +62,7 @@ type Exchange = ExchangeContext & {
   done: boolean
 }
 
+const MOST_INTERIM_ANSWERS = 16
 const KEPT_BODY_BYTES = 16 * 1024
 const NOTHING = Buffer.alloc(0)
 
@@ -83,6 +85,7 @@ export function createExchange(request: EgressRequest, context: ExchangeContext)
     kept: 0,
     received: 0,
     timer: null,
+    interimAnswers: 0,
     done: false,
   }
   start(exchange, false)
@@ -111,10 +114,12 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
       exchange.firstByteMs ??= performance.now() - (exchange.writtenAt ?? exchange.startedAt)
     },
     onResponseStart(controller, status) {
-      // RFC 9110, section 15.2: other 1xx answers may come before the real one, any number of them. A status below 100 is
+      // RFC 9110, section 15.2: other 1xx answers may come before the real one; a flood of them starved everybody else. A status below 100 is
       // none; undici would fail an assertion over it once the message ends.
-      if (exchange.done || (status >= 100 && status < 200)) return
-      if (status < 100) return abandon(exchange, new EgressError('PROTOCOL', adviceFor('PROTOCOL')))
+      if (exchange.done) return
+      const interim = status >= 100 && status < 200
+      if (interim && ++exchange.interimAnswers <= MOST_INTERIM_ANSWERS) return
+      if (interim || status < 100) return abandon(exchange, new EgressError('PROTOCOL', adviceFor('PROTOCOL')))
       exchange.status = status
       exchange.responseHeaders = pairsOf(controller.rawHeaders)
     },

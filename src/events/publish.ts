@@ -74,10 +74,7 @@ export function createPublisher(context: PublisherContext): Publisher {
       return located
     },
     async publishBatch(inputs) {
-      if (inputs.length > MOST_PER_BATCH) {
-        const message = `A batch holds at most ${MOST_PER_BATCH} events; this one has ${inputs.length}.`
-        throw new Mistake('INVALID_INPUT', ['events'], message)
-      }
+      if (inputs.length > MOST_PER_BATCH) throw batchTooLarge(inputs.length)
       const drafts = inputs.map((input, index) => draftOrMistake(context, input, ['events', String(index)]))
       const good = drafts.filter((draft) => !(draft instanceof Mistake)) as Draft[]
       const written = good.length > 0 ? (await write(good)).values() : [].values()
@@ -88,6 +85,11 @@ export function createPublisher(context: PublisherContext): Publisher {
       )
     },
   }
+}
+
+export function batchTooLarge(events: number): Mistake {
+  const message = `A batch holds at most ${MOST_PER_BATCH} events; this one has ${events}.`
+  return new Mistake('INVALID_INPUT', ['events'], message)
 }
 
 /** A mistake found while writing knows only the field; the caller wants to know which of its events. */

@@ -32,7 +32,7 @@ import {
   updateEndpoint,
 } from '../endpoints/save.ts'
 import { type EventFilterInput, findEvents, findPayloads, listEvents } from '../events/find.ts'
-import type { Published, Publisher, PublishInput } from '../events/publish.ts'
+import { batchTooLarge, MOST_PER_BATCH, type Published, type Publisher, type PublishInput } from '../events/publish.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import { type PageInput, type PageRequest, readPage } from '../postgres/keyset.ts'
@@ -113,6 +113,8 @@ async function publishBatch(
   viewer: Viewer,
   events: readonly EventInput[],
 ): Promise<(Published | Mistake)[]> {
+  // Before anything is looked up for them.
+  if (events.length > MOST_PER_BATCH) throw batchTooLarge(events.length)
   const scope = { orm: db.orm, defaultTenantId }
   const keys = [...new Set(events.map((event) => event.tenant))]
   const found = await Promise.all(keys.map((key) => resolveTenant(scope, viewer, key, ['tenant']).catch(orMistake)))

@@ -24,7 +24,9 @@ builder.scalarType('JSON', {
 
 function readDateTime(value: unknown): Date {
   const date = typeof value === 'string' && DATE_TIME.test(value) ? new Date(value) : null
-  if (date !== null && !Number.isNaN(date.getTime())) return date
+  // The year as UTC has it: Postgres knows no year 0, and a year of five digits is written in another way.
+  const year = date?.getUTCFullYear() ?? Number.NaN
+  if (date !== null && year >= 1 && year <= 9999) return date
   const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : 'This'
   throw new GraphQLError(`${shown} is not a DateTime; one looks like "2026-11-20T19:34:30.123Z".`)
 }

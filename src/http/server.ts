@@ -72,6 +72,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.headersTimeout = 10_000
   server.requestTimeout = 60_000
   server.keepAliveTimeout = 65_000
+  // And the answer must be taken: a socket on which nothing moves for so long is closed. Live feeds have their heartbeats.
+  server.timeout = 60_000
   server.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
   return {
     listen: () => listen(server, host, port),

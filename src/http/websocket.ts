@@ -9,14 +9,13 @@ import type { Capabilities } from '../graphql/capabilities.ts'
 import { unauthenticated } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log } from '../log.ts'
-import { MOST_BODY_BYTES } from './body.ts'
 import { bearerToken } from './credentials.ts'
 import { pathOf } from './location.ts'
 import { isAllowedOrigin } from './origins.ts'
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
 /** `deadline` ends the socket of a client that never shows a valid key. */
-type Socket = { deadline: NodeJS.Timeout }
+type Socket = { deadline: NodeJS.Timeout; trusted: boolean }
 type Connection = ConnectionContext<Record<string, unknown>, Socket>
 
 export type WebSockets = {
@@ -27,9 +26,12 @@ export type WebSockets = {
 
 export type WebSocketOptions = { yoga: Yoga; capabilities: Capabilities; log: Log; allowedOrigins: readonly string[] }
 
+// Parsed with a reviver, 5 MiB block the event loop for a second; large batches go over HTTP.
+const MOST_MESSAGE_BYTES = 1024 * 1024
 const INIT_TIMEOUT_MS = 10_000
 const PING_MS = 12_000
 const MOST_OPERATIONS_PER_SOCKET = 100
+const MOST_UNTRUSTED_BYTES = 16 * 1024
 const UNAUTHORIZED = 4401
 const GOING_AWAY = 1001
 
@@ -38,7 +40,7 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
   const { log, allowedOrigins } = options
   const sockets = new WebSocketServer({
     noServer: true,
-    maxPayload: MOST_BODY_BYTES,
+    maxPayload: MOST_MESSAGE_BYTES,
     handleProtocols,
     perMessageDeflate: false,
   })
@@ -60,6 +62,8 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
 }
 
 function refuse(socket: Duplex, status: string): void {
+  // A socket that was to become a WebSocket has no timeout any more: half closed, it would stay for as long as its peer likes.
+  socket.once('finish', () => socket.destroy())
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }
 
@@ -96,6 +100,7 @@ async function begin(
   const viewer = key === null ? null : await capabilities.authenticate(key)
   if (viewer === null) return [unauthenticated()]
   clearTimeout(connection.extra.deadline)
+  connection.extra.trusted = true
   if (Object.keys(connection.subscriptions).length > MOST_OPERATIONS_PER_SOCKET) {
     const message = `At most ${MOST_OPERATIONS_PER_SOCKET} operations may be under way on one socket.`
     return [new GraphQLError(message, { extensions: { code: 'TOO_MANY_OPERATIONS' } })]
@@ -146,6 +151,7 @@ function publicError(error: unknown): GraphQLError {
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
 function serve(protocol: Protocol, socket: WebSocket, log: Log): void {
   const deadline = setTimeout(() => socket.close(UNAUTHORIZED, 'No valid API key was shown'), INIT_TIMEOUT_MS)
+  const extra: Socket = { deadline, trusted: false }
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
@@ -156,14 +162,17 @@ function serve(protocol: Protocol, socket: WebSocket, log: Log): void {
         }),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (handle) =>
-        socket.on('message', (message) => {
+        socket.on('message', (message: Buffer) => {
+          // Before a key was shown, what is long enough to cost something is not even parsed.
+          if (!extra.trusted && message.length > MOST_UNTRUSTED_BYTES)
+            return socket.close(UNAUTHORIZED, 'No valid API key was shown')
           handle(String(message)).catch((err: unknown) => {
             log.debug({ err }, 'A message over WebSocket could not be handled')
             socket.close(4500, 'Internal server error')
           })
         }),
     },
-    { deadline },
+    extra,
   )
   const stopPinging = keepAlive(socket)
   socket.on('error', (err) => log.debug({ err }, 'A WebSocket broke'))

@@ -30,40 +30,70 @@ type NewDelivery = Match & { ticket: string | null; depth: number }
 export type RouteReport = { admitted: number; backlogBegan: boolean }
 
 const MOST_ROWS_PER_INSERT = 5000
+// Pairs of event and endpoint that one transaction decides. A million of them took 20 s, 1 GB, and every lock all the while.
+const MOST_PAIRS = 20_000
 
-/** Decides where some events go and creates their deliveries, those that may go at once with tickets: all of it or nothing. */
-export async function route(
-  { db, tickets, clock }: RouteContext,
-  claims: readonly Claim<OutboxTicket>[],
-): Promise<RouteReport> {
-  return db.transaction(async (tx) => {
-    const finished = await tickets.finish(tx, 'outbox', claims)
-    const ids = claims.filter(({ id }) => finished.has(id)).flatMap(({ data }) => data.events)
-    if (ids.length === 0) return { admitted: 0, backlogBegan: false }
-    const events = await readEvents(tx, ids)
-    const matches = match(events, await readEndpoints(tx, events))
-    const now = clock.now()
-    const { deliveries, intoBacklog } = await admitAll(tx, matches, now)
-    const created = await createDeliveries(tx, deliveries, now)
-    const admitted = created.filter((delivery) => delivery.ticket !== null)
-    await together([
-      tickets.enqueue(
-        tx,
-        'deliver',
-        admitted.map((delivery) => deliverTicket(ticketed(delivery))),
-      ),
-      setBacklog(tx, intoBacklog, true),
-      stampEvents(tx, ids, now),
-    ])
-    return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0 }
-  })
+/**
+ * Decides where some events go and creates their deliveries, those that may go at once with tickets. Where it is very many,
+ * in several transactions, the last of which ends the claims: what an earlier one has routed is not routed again.
+ */
+export async function route(context: RouteContext, claims: readonly Claim<OutboxTicket>[]): Promise<RouteReport> {
+  const report = { admitted: 0, backlogBegan: false }
+  for (;;) {
+    const { admitted, backlogBegan, done } = await context.db.transaction((tx) => routeSome(tx, context, claims))
+    report.admitted += admitted
+    report.backlogBegan ||= backlogBegan
+    if (done) return report
+  }
 }
 
-async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {
+async function routeSome(
+  tx: Tx,
+  { tickets, clock }: RouteContext,
+  claims: readonly Claim<OutboxTicket>[],
+): Promise<RouteReport & { done: boolean }> {
+  const unrouted = await readUnroutedEvents(
+    tx,
+    claims.flatMap(({ data }) => data.events),
+  )
+  const endpoints = await readEndpoints(tx, unrouted)
+  const some = unrouted.slice(0, Math.max(1, Math.floor(MOST_PAIRS / Math.max(1, endpoints.length))))
+  const done = some.length === unrouted.length
+  const events = done ? await endClaims(tx, tickets, claims, some) : some
+  const now = clock.now()
+  const { deliveries, intoBacklog } = await admitAll(tx, match(events, endpoints), now)
+  const created = await createDeliveries(tx, deliveries, now)
+  const admitted = created.filter((delivery) => delivery.ticket !== null)
+  await together([
+    tickets.enqueue(
+      tx,
+      'deliver',
+      admitted.map((delivery) => deliverTicket(ticketed(delivery))),
+    ),
+    setBacklog(tx, intoBacklog, true),
+    stampEvents(tx, events, now),
+  ])
+  return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0, done }
+}
+
+/** Ends the claims and returns the events of those that were still ours. */
+async function endClaims(
+  tx: Tx,
+  tickets: Tickets,
+  claims: readonly Claim<OutboxTicket>[],
+  events: readonly EventRow[],
+): Promise<EventRow[]> {
+  const finished = await tickets.finish(tx, 'outbox', claims)
+  const ours = new Set(claims.filter(({ id }) => finished.has(id)).flatMap(({ data }) => data.events))
+  return events.filter(({ id }) => ours.has(id))
+}
+
+async function readUnroutedEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {
+  if (ids.length === 0) return []
   const { lowest, highest } = boundsOf(ids)
   return tx<EventRow[]>`
     select id, tenant_id as "tenantId", type from postrider.events
-    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} order by id`
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and routed_at is null order by id`
 }
 
 /** Read anew each time, never cached: an endpoint created a moment before an event must not miss it. */
@@ -133,7 +163,9 @@ function ticketed({ delivery, endpoint, ticket, depth }: NewDelivery): Ticketed 
 }
 
 /** Marks events as routed, those that nobody wants as well: every event is kept and explained. */
-async function stampEvents(tx: Tx, ids: readonly EventId[], now: Date): Promise<void> {
+async function stampEvents(tx: Tx, events: readonly EventRow[], now: Date): Promise<void> {
+  if (events.length === 0) return
+  const ids = events.map(({ id }) => id)
   const { lowest, highest } = boundsOf(ids)
   await tx`
     update postrider.events set routed_at = ${now.toISOString()}

@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { eq, sql } from 'drizzle-orm'
+import { and, eq, isNull, ne, sql } from 'drizzle-orm'
 import { newId, type TenantId } from '../../schema/ids.ts'
 import type { Scope } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
@@ -34,13 +34,14 @@ export async function authenticate(orm: Orm, text: string, now: Date): Promise<V
 }
 
 /**
- * Sees to it that there is a key to begin with. With POSTRIDER_ADMIN_KEY given, that one is added where it is missing.
+ * Sees to it that there is a key to begin with. With POSTRIDER_ADMIN_KEY given, that one is added where it is missing, and
+ * one that was given there before is revoked.
  * Without, a first key is made on an installation that has none, and its text returned, to be shown this once.
  */
 export async function ensureFirstKey(orm: Orm, options: { given: string | null; now: Date }): Promise<string | null> {
   const { given, now } = options
   if (given !== null) {
-    await insertKey(orm, given, { tenantId: null, name: 'POSTRIDER_ADMIN_KEY', scopes: ['ADMIN'] }, now)
+    await orm.transaction((tx) => replaceGivenKey(tx, given, now))
     return null
   }
   return orm.transaction(async (tx) => {
@@ -60,6 +61,21 @@ export function newKeyText(bits: Buffer): string {
 export function looksLikeKey(text: string): boolean {
   const [, secret, sum] = /^prk_([0-9A-Za-z]{43})([0-9A-Za-z]{6})$/.exec(text) ?? []
   return secret !== undefined && checksum(secret) === sum
+}
+
+/** The key of the environment: another one that stood there before opens nothing any more. */
+async function replaceGivenKey(orm: Pick<Orm, 'insert' | 'update'>, text: string, now: Date): Promise<void> {
+  const name = 'POSTRIDER_ADMIN_KEY'
+  await insertKey(orm, text, { tenantId: null, name, scopes: ['ADMIN'] }, now)
+  const ofEnvironment = and(eq(apiKeys.name, name), isNull(apiKeys.tenantId))
+  await orm
+    .update(apiKeys)
+    .set({ revokedAt: null })
+    .where(and(ofEnvironment, eq(apiKeys.hash, hashOf(text))))
+  await orm
+    .update(apiKeys)
+    .set({ revokedAt: now })
+    .where(and(ofEnvironment, ne(apiKeys.hash, hashOf(text)), isNull(apiKeys.revokedAt)))
 }
 
 async function insertKey(orm: Writer, text: string, key: NewApiKey, now: Date): Promise<void> {

@@ -40,13 +40,13 @@ test.each`
   ${400} | ${false} | ${'400'}
   ${401} | ${false} | ${'signing secret'}
   ${404} | ${false} | ${'Check the URL'}
-  ${410} | ${true}  | ${'nothing more is sent'}
+  ${410} | ${true}  | ${'wants nothing more'}
   ${418} | ${false} | ${'200 to 299'}
-  ${429} | ${false} | ${'more slowly'}
+  ${429} | ${false} | ${'called less often'}
   ${500} | ${false} | ${'went wrong'}
-  ${502} | ${false} | ${'more slowly'}
-  ${503} | ${false} | ${'more slowly'}
-  ${504} | ${false} | ${'more slowly'}
+  ${502} | ${false} | ${'answered 502'}
+  ${503} | ${false} | ${'answered 503'}
+  ${504} | ${false} | ${'answered 504'}
   ${599} | ${false} | ${'went wrong'}
   ${600} | ${false} | ${'200 to 299'}
   ${999} | ${false} | ${'200 to 299'}

@@ -20,11 +20,11 @@ test('an attempt is told in full: what was sent, what came back, how long it too
   const first = receiver.requests[0]
 
   const READ = `{
-    deliveries { nodes {
+    deliveries(first: 5) { nodes {
       id state waitingFor attemptsMade nextAttemptAt settledAt eventType
       event { id type payloadJson routedAt } endpoint { url }
       lastAttempt { number }
-      attempts { feedCursor nodes {
+      attempts(first: 5) { feedCursor nodes {
         id number trigger startedAt durationMs succeeded errorClass errorMessage remoteAddress eventType
         delivery { id }
         request { method url headers { name value } body bodyBytes }

@@ -104,6 +104,9 @@ test('documents out of all proportion are refused, introspection as GraphiQL doe
       'nests 4 lists',
     ],
     [`{ viewer { ${'id '.repeat(20_000)} } }`, 'tokens'],
+    [`{ a ${'{ a '.repeat(300)} ${'}'.repeat(300)} }`, 'brackets'],
+    [`{ events(first: 100) { nodes { a: payloadJson b: payloadJson c: payloadJson } } }`, 'smaller pages'],
+    [`{ delivery(id: "dlv_x") { ...F0 } } ${fragmentsThatMultiply(8)}`, 'smaller pages'],
     [`{ viewer { __typename } } # ${'x'.repeat(100_000)}`, 'Send large values as variables'],
   ] as const) {
     const { errors } = await send(query)
@@ -225,3 +228,12 @@ test('malformed requests are answered, not fatal', async () => {
   }
   expect((await send('{ viewer { name } }')).status).toBe(200)
 })
+
+/** Five fields a level, each of which spreads the next: 5^levels fields in a document of a kilobyte. */
+function fragmentsThatMultiply(levels: number): string {
+  const fragments = Array.from({ length: levels }, (_, level) => {
+    const fields = Array.from({ length: 5 }, (_, i) => `a${level}${i}: lastAttempt { delivery { ...F${level + 1} } }`)
+    return `fragment F${level} on Delivery { ${fields.join(' ')} }`
+  })
+  return `${fragments.join(' ')} fragment F${levels} on Delivery { id }`
+}
