@@ -12,11 +12,11 @@ export type Presence = { alone: boolean; end(): void }
  * moment its session ends, so whoever finds itself alone knows that every claim in the database is a dead one's.
  * `patienceMs`: how long to wait for others to go before the answer is no.
  */
-export async function announcePresence(sql: Sql, patienceMs: number): Promise<Presence> {
+export async function announcePresence(sql: Sql, patienceMs: number, againMs = AGAIN_MS): Promise<Presence> {
   const alone = await tryToBeAlone(sql, performance.now() + patienceMs)
   if (!alone) await sql`select pg_advisory_lock_shared(${LOCKS.presence}::bigint)`
   // A session that ended took the lock along; its successor takes it anew. A failure is tried again with the next round.
-  const timer = setInterval(() => void announceAgain(sql).catch(() => {}), AGAIN_MS)
+  const timer = setInterval(() => void announceAgain(sql).catch(() => {}), againMs)
   return { alone, end: () => clearInterval(timer) }
 }
 

@@ -133,3 +133,41 @@ test('what could not be routed is tried again within seconds', async () => {
   await publish()
   await eventually(async () => expect(await deliveries()).toMatchObject([{ state: 'DELIVERED' }]), 8000)
 })
+
+test('an event that cannot be routed does not keep its neighbours', async () => {
+  const receiver = await receiverOf()
+  const { addEndpoint, publisher, tenantId, deliveries, db, ticketsIn } = await startEngine()
+  await addEndpoint(receiver.url)
+  await db.sql.unsafe(`
+    create function public.fail() returns trigger language plpgsql as $$
+      begin if new.event_type = 'poison' then raise exception 'on purpose'; end if; return new; end $$;
+    create trigger fail before insert on postrider.deliveries for each row execute function public.fail();`)
+  const types = Array.from({ length: 20 }, (_, i) => (i === 7 ? 'poison' : 'invoice.paid'))
+  await Promise.all(types.map((type) => publisher.publish({ tenantId, type, payload: {} }))).catch(() => {})
+  // Published one by one: each with an outbox ticket of its own.
+  for (const type of types) await publisher.publish({ tenantId, type, payload: {} })
+
+  await eventually(async () => {
+    const rows = await deliveries()
+    expect(rows.filter(({ state }) => state === 'DELIVERED').length).toBeGreaterThanOrEqual(19)
+  })
+  // It is tried again and again, and never given up: its ticket has no last try.
+  expect(await ticketsIn('outbox')).toBeGreaterThanOrEqual(1)
+})
+
+test('very many pairs of event and endpoint are routed in several transactions, none of them twice or never', async () => {
+  const { addEndpoint, publisher, tenantId, routeAll, db, ticketsIn } = await world()
+  for (let i = 0; i < 60; i++) await addEndpoint(URL, { maxInFlight: 1 })
+  await publisher.publishBatch(Array.from({ length: 500 }, () => ({ tenantId, type: 'invoice.paid', payload: {} })))
+
+  await expect(routeAll()).resolves.toEqual({ admitted: 60, backlogBegan: true })
+
+  const [counts] = await db.sql<[{ deliveries: number; routings: number; unrouted: number }]>`
+    select (select count(*)::int from postrider.deliveries) as deliveries,
+      (select count(distinct routed_at)::int from postrider.events) as routings,
+      (select count(*)::int from postrider.events where routed_at is null) as unrouted`
+  expect(counts.deliveries).toBe(30_000)
+  expect(counts.routings).toBeGreaterThan(1)
+  expect(counts.unrouted).toBe(0)
+  expect(await ticketsIn('outbox')).toBe(0)
+})
