@@ -119,32 +119,32 @@ test('what is held goes on waiting in a backlog, also when that is just being en
   expect(await engine.endpoint(endpoint)).toMatchObject({ backlog: true })
 })
 
-test('sessions that die while 300 deliveries are settled cost attempts at most, never a delivery', async () => {
+test('sessions that die while they settle cost attempts at most, never a delivery', async () => {
   const engine = await startEngine()
   const receiver = await receiverOf()
   receiver.answers({ delayMs: 5 })
   for (let i = 0; i < 3; i++) await engine.addEndpoint(receiver.url, { maxInFlight: 50 })
   const admin = await startEngine({ worker: false, address: engine.address })
   let terminated = 0
-  await engine.publish(100)
-  await eventually(async () => {
+  let events = 0
+  for (const deadline = performance.now() + 10_000; terminated < 3 && performance.now() < deadline; events += 20) {
+    await engine.publish(20)
     // Only those in the middle of settling: a claim whose answer is lost comes back after a minute, too late for a test.
     const ended = await admin.db.sql`
       select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid() and application_name like '%test%'
         and xact_start is not null and query ~ 'insert into postrider.attempts|update postrider.deliveries|attempt_bodies'`
     terminated += ended.length
-    expect(terminated).toBeGreaterThanOrEqual(3)
-  })
+  }
+  expect(terminated).toBeGreaterThanOrEqual(3)
 
   await eventually(async () => {
     const rows = await engine.deliveries()
-    expect(rows.filter(({ state }) => state === 'DELIVERED')).toHaveLength(300)
+    expect(rows.filter(({ state }) => state === 'DELIVERED')).toHaveLength(3 * events)
     expect(await engine.ticketsIn('deliver')).toBe(0)
   }, 15_000)
   const attempts = await engine.attempts()
-  expect(new Set(attempts.map(({ deliveryId }) => deliveryId)).size).toBe(300)
-  expect(receiver.requests.length).toBeGreaterThanOrEqual(300)
+  expect(new Set(attempts.map(({ deliveryId }) => deliveryId)).size).toBe(3 * events)
   expect(attempts).toHaveLength(receiver.requests.length)
 })
 
