@@ -1,7 +1,7 @@
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import type { EgressResult } from '../egress/request.ts'
 
-/** What an attempt's result means (schema/webhook.md, "Response"). */
+/** What an attempt's result means for its delivery. */
 export type Outcome = {
   succeeded: boolean
   status: number | null

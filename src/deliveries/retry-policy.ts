@@ -1,6 +1,5 @@
 import type { Outcome } from './outcome.ts'
 
-/** As it is stored, tagged by its only key. */
 export type RetryPolicy = {
   /** The wait before each further attempt, from the end of the one before; an empty list means one attempt. */
   delaysSeconds: readonly number[]
@@ -8,15 +7,11 @@ export type RetryPolicy = {
 
 export type Random = () => number
 
-export type PolicyFault = { path: string[]; message: string }
-
 /** 10 attempts over 75 h 35 m. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   delaysSeconds: [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400],
 }
 
-const MAX_DELAYS = 20
-const MAX_DELAY_SECONDS = 7 * 24 * 60 * 60
 /** Each wait is stretched or shortened by up to this share, so that what failed together does not come back together. */
 const JITTER = 0.2
 
@@ -32,22 +27,6 @@ export function nextAttemptAt(
   if (outcome.succeeded || seconds === null) return null
   const scheduledMs = seconds * 1000 * (1 - JITTER + 2 * JITTER * random())
   return new Date(now.getTime() + Math.round(Math.max(scheduledMs, outcome.retryAfterMs ?? 0)))
-}
-
-/** Everything that is wrong with a policy somebody wants to save. */
-export function validateRetryPolicy(input: RetryPolicy): PolicyFault[] {
-  const { delaysSeconds } = input
-  const faults: PolicyFault[] = []
-  if (delaysSeconds.length > MAX_DELAYS) {
-    const message = `has ${delaysSeconds.length} entries; at most ${MAX_DELAYS} are allowed`
-    faults.push({ path: ['delaysSeconds'], message })
-  }
-  for (const [index, seconds] of delaysSeconds.entries()) {
-    if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_DELAY_SECONDS) continue
-    const message = `must be a whole number of seconds from 1 to ${MAX_DELAY_SECONDS} (7 days), not ${seconds}`
-    faults.push({ path: ['delaysSeconds', String(index)], message })
-  }
-  return faults
 }
 
 /** The wait in seconds after the attempt with this number, from 1; null when it was the last. */

@@ -114,8 +114,9 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
       exchange.firstByteMs ??= performance.now() - (exchange.writtenAt ?? exchange.startedAt)
     },
     onResponseStart(controller, status) {
-      // RFC 9110, section 15.2: other 1xx answers may come before the real one; a flood of them starved everybody else. A status below 100 is
-      // none; undici would fail an assertion over it once the message ends.
+      // RFC 9110, section 15.2: other 1xx answers may come before the real one. A few, not a flood: sixty receivers that
+      // never stopped sending 103 starved everybody else. A status below 100 is none; undici would fail an assertion over it
+      // once the message ends.
       if (exchange.done) return
       const interim = status >= 100 && status < 200
       if (interim && ++exchange.interimAnswers <= MOST_INTERIM_ANSWERS) return

@@ -117,6 +117,24 @@ test('103 Early Hints come before the answer without being it', async () => {
   expect(await egressOf().post(receiver.url)).toMatchObject({ status: 204, headers: [['x-b', 'c']], failure: null })
 })
 
+test('a flood of 103 Early Hints is a protocol error, long before the deadline', async () => {
+  const receiver = await rawReceiverOf((socket) => {
+    onRawRequest(socket, () => {
+      const more = () => {
+        while (!socket.destroyed && socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100)));
+      }
+      socket.on('drain', more)
+      more()
+    })
+  })
+  const startedAt = performance.now()
+
+  const result = await egressOf().post(receiver.url, { deadlineMs: 20_000 })
+
+  expect(result.failure).toMatchObject({ errorClass: 'PROTOCOL' })
+  expect(performance.now() - startedAt).toBeLessThan(5000)
+})
+
 test('103 Early Hints alone are no answer', async () => {
   const receiver = await rawReceiverOf((socket) =>
     onRawRequest(socket, () => socket.end('HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n')),
