@@ -7,6 +7,7 @@ import type { Capabilities } from '../graphql/capabilities.ts'
 import { unauthenticated } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log } from '../log.ts'
+import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
@@ -64,6 +65,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const site: Site = { ...options, yoga, connections, graphiql }
   server.on('request', (request, response) => {
     answer(site, request, response).catch((err: unknown) => {
+      if (isUnavailable(err)) {
+        log.warn({ err }, 'A request could not be answered: the database is unavailable')
+        return answerError(response, 503, new Unavailable(err), { 'retry-after': '1' })
+      }
       log.error({ err }, 'A request failed')
       answerError(response, 500, { code: 'INTERNAL', message: 'Something went wrong on our side.' })
     })
