@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { deliveryIdOf, type EndpointId, newId, parsePublicId, publicId } from '../../schema/ids.ts'
 import { secretContext } from '../../src/endpoints/secrets.ts'
+import { eventually } from '../support/eventually.ts'
 import { startApi } from './api.ts'
 
 const FIELDS = `id url description eventTypes method state timeoutSeconds maxInFlight retry { delaysSeconds } tenant { key }`
@@ -213,7 +214,11 @@ test('deleting an endpoint gives way to what is being settled, and then goes thr
   const { deleting } = await db.transaction(async (tx) => {
     await tx`update postrider.deliveries set attempts_made = 1 where id = ${deliveryId}`
     const deleting = ask(change('endpointDelete'), { id })
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    await eventually(async () => {
+      const waiting = await db.sql`
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      expect(waiting).toHaveLength(1)
+    })
     // Each holds now what the other waits for.
     await tx`update postrider.endpoints set backlog = true where id = ${endpointId}`
     // Not the promise itself: the transaction would wait for what waits for it.
