@@ -9,8 +9,8 @@ import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 import { type FeedCursor, readCursor, writeCursor } from './cursor.ts'
 import type { AttemptFilter } from './filter.ts'
-import { attemptCondition } from './find.ts'
-import { type Attempt, createSubscriber, type FeedGapReason, type FeedItem, type Subscriber } from './subscriber.ts'
+import { type Attempt, attemptCondition } from './find.ts'
+import { createSubscriber, type FeedGapReason, type FeedItem, type Subscriber } from './subscriber.ts'
 
 export { type FeedGapReason, type FeedItem, FeedOverflow } from './subscriber.ts'
 

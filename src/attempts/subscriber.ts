@@ -1,10 +1,9 @@
 import { timeOf } from '../../schema/ids.ts'
-import type { attempts } from '../../schema/tables/attempts.ts'
 import type { Reach } from '../tenants/access.ts'
 import { type FeedCursor, writeCursor } from './cursor.ts'
 import { type AttemptFilter, matches } from './filter.ts'
+import type { Attempt } from './find.ts'
 
-export type Attempt = typeof attempts.$inferSelect
 export type FeedGapReason = 'RETENTION' | 'FOREIGN_CURSOR'
 export type FeedItem =
   | { kind: 'attempt'; cursor: string; attempt: Attempt }

@@ -3,7 +3,7 @@ import { type DeliveryId, type EndpointId, highestIdAt } from '../../schema/ids.
 import type { Tx } from '../postgres/client.ts'
 import { together } from '../postgres/together.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
-import { type Allowance, priorityOf } from './admission.ts'
+import { type Allowance, admit, priorityOf } from './admission.ts'
 
 /** What a `deliver` ticket says: which delivery, and at which endpoint, so that both can be read at once. */
 export type DeliverTicket = { delivery: DeliveryId; endpoint: EndpointId }
@@ -52,6 +52,40 @@ export async function setBacklog(tx: Tx, endpoints: readonly EndpointId[], backl
     tx`select id from postrider.endpoints where id = any(${ids}::uuid[]) order by id for no key update`,
     tx`update postrider.endpoints set backlog = ${backlog} where id = any(${ids}::uuid[]) and backlog <> ${backlog}`,
   ])
+}
+
+/** A delivery that may go again. */
+export type DueRow = { id: DeliveryId; endpoint: EndpointId; firstAttempt: boolean }
+
+/** Admits due deliveries as far as their endpoints' allowances go; the others wait in line. Their rows are locked already. */
+export async function admitDue(tx: Tx, tickets: Tickets, rows: readonly DueRow[], now: Date): Promise<number> {
+  if (rows.length === 0) return 0
+  const byEndpoint = Map.groupBy(rows, (row) => row.endpoint)
+  const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
+  const admitted: Ticketed[] = []
+  const parked: DeliveryId[] = []
+  const intoBacklog: EndpointId[] = []
+  for (const [endpoint, due] of byEndpoint) {
+    const allowance = allowances.get(endpoint)
+    const admission = allowance ? admit(allowance, due.length) : { admitted: 0, backlog: true }
+    for (const [index, { id, firstAttempt }] of due.entries()) {
+      const depth = (allowance?.ticketed ?? 0) + index
+      if (index < admission.admitted)
+        admitted.push({ delivery: id, endpoint, ticket: randomUUID(), depth, firstAttempt })
+      else parked.push(id)
+    }
+    if (admission.backlog) intoBacklog.push(endpoint)
+  }
+  await together([giveTickets(tx, tickets, admitted), park(tx, parked), setBacklog(tx, intoBacklog, true)])
+  return admitted.length
+}
+
+async function park(tx: Tx, deliveries: readonly DeliveryId[]): Promise<void> {
+  if (deliveries.length === 0) return
+  const { lowest, highest } = boundsOf(deliveries)
+  await tx`
+    update postrider.deliveries set waiting_for = 'ALLOWANCE'
+    where id = any(${deliveries as never}::uuid[]) and id between ${lowest} and ${highest}`
 }
 
 type Wanted = readonly { endpoint: EndpointId; most: number }[]

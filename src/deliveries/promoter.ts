@@ -1,15 +1,14 @@
-import { randomUUID } from 'node:crypto'
-import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
+import { sql } from 'drizzle-orm'
+import type { EndpointId } from '../../schema/ids.ts'
 import { cancelSomeDeliveries } from '../endpoints/cancel.ts'
 import type { Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
-import { together } from '../postgres/together.ts'
+import { createPause } from '../queue/pause.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
-import { admit } from './admission.ts'
-import { boundsOf, giveTickets, lockAllowances, setBacklog, type Ticketed, topUp } from './admit.ts'
+import { admitDue, boundsOf, type DueRow, lockAllowances, topUp } from './admit.ts'
 import type { RetryTicket } from './settle.ts'
 
 export type PromoterContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock; log: Log }
@@ -37,17 +36,8 @@ export function createPromoter(context: PromoterContext): Promoter {
   let stopping = false
   let nudged = false
   let dueAt = Number.POSITIVE_INFINITY
-  let wakeUp = () => {}
-
-  const pause = () =>
-    new Promise<void>((resolve) => {
-      const untilDue = dueAt - clock.now().getTime() + MARGIN_MS
-      const timer = setTimeout(resolve, Math.max(0, Math.min(POLL_MS, untilDue)))
-      wakeUp = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+  const pause = createPause()
+  const untilDue = () => Math.max(0, Math.min(POLL_MS, dueAt - clock.now().getTime() + MARGIN_MS))
 
   const run = async () => {
     while (!stopping) {
@@ -60,7 +50,7 @@ export function createPromoter(context: PromoterContext): Promoter {
       } catch (err) {
         log.error({ err }, 'Due deliveries could not be admitted; trying again')
       }
-      if (!nudged && !stopping) await pause()
+      if (!nudged && !stopping) await pause.for(untilDue())
     }
   }
   const running = run()
@@ -68,17 +58,17 @@ export function createPromoter(context: PromoterContext): Promoter {
   return {
     nudge() {
       nudged = true
-      wakeUp()
+      pause.end()
     },
     expect(at) {
       if (at.getTime() >= dueAt) return
       dueAt = at.getTime()
       // The pause under way may be longer: begin it anew.
-      wakeUp()
+      pause.end()
     },
     async stop() {
       stopping = true
-      wakeUp()
+      pause.end()
       await running
     },
   }
@@ -88,8 +78,10 @@ export function createPromoter(context: PromoterContext): Promoter {
 export async function promote(context: PromoterContext): Promise<{ admitted: number; nextDueAt: Date | null }> {
   const byTicket = await promoteRetryTickets(context)
   const byRow = await promoteDueRows(context)
-  const fromBacklog = await promoteBacklog(context)
-  return { admitted: byTicket + byRow.admitted + fromBacklog, nextDueAt: byRow.nextDueAt }
+  const backlog = await promoteBacklog(context)
+  // What is left of a deletion goes on at once, after whatever else has fallen due meanwhile.
+  const nextDueAt = backlog.done ? byRow.nextDueAt : context.clock.now()
+  return { admitted: byTicket + byRow.admitted + backlog.admitted, nextDueAt }
 }
 
 async function promoteRetryTickets({ db, tickets, clock }: PromoterContext): Promise<number> {
@@ -140,45 +132,13 @@ async function promoteDueRows({
   }
 }
 
-type DueRow = { id: DeliveryId; endpoint: EndpointId; firstAttempt: boolean }
-
-/** Admits due deliveries as far as their endpoints' allowances go; the others wait in line. Their rows are locked already. */
-export async function admitDue(tx: Tx, tickets: Tickets, rows: readonly DueRow[], now: Date): Promise<number> {
-  if (rows.length === 0) return 0
-  const byEndpoint = Map.groupBy(rows, (row) => row.endpoint)
-  const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
-  const admitted: Ticketed[] = []
-  const parked: DeliveryId[] = []
-  const intoBacklog: EndpointId[] = []
-  for (const [endpoint, due] of byEndpoint) {
-    const allowance = allowances.get(endpoint)
-    const admission = allowance ? admit(allowance, due.length) : { admitted: 0, backlog: true }
-    for (const [index, { id, firstAttempt }] of due.entries()) {
-      const depth = (allowance?.ticketed ?? 0) + index
-      if (index < admission.admitted)
-        admitted.push({ delivery: id, endpoint, ticket: randomUUID(), depth, firstAttempt })
-      else parked.push(id)
-    }
-    if (admission.backlog) intoBacklog.push(endpoint)
-  }
-  await together([giveTickets(tx, tickets, admitted), park(tx, parked), setBacklog(tx, intoBacklog, true)])
-  return admitted.length
-}
-
-async function park(tx: Tx, deliveries: readonly DeliveryId[]): Promise<void> {
-  if (deliveries.length === 0) return
-  const { lowest, highest } = boundsOf(deliveries)
-  await tx`
-    update postrider.deliveries set waiting_for = 'ALLOWANCE'
-    where id = any(${deliveries as never}::uuid[]) and id between ${lowest} and ${highest}`
-}
-
 /**
  * Tops up endpoints in backlog that settling does not, because nothing of theirs is in flight, and ends backlogs; of deleted
  * endpoints it cancels what is left.
  */
-async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<number> {
+async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<{ admitted: number; done: boolean }> {
   let admitted = 0
+  let done = true
   let after = '00000000-0000-0000-0000-000000000000'
   for (;;) {
     const rows = await db.sql<{ id: EndpointId; deleted: boolean }[]>`
@@ -195,17 +155,25 @@ async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<
         return count
       })
     }
-    for (const { id, deleted } of rows) if (deleted) await finishDeletion(db, id, clock.now())
-    if (rows.length < MOST_ENDPOINTS_PER_ROUND) return admitted
+    for (const { id, deleted } of rows) if (deleted && !(await finishDeletion(db, id, clock.now()))) done = false
+    if (rows.length < MOST_ENDPOINTS_PER_ROUND) return { admitted, done }
     after = rows.at(-1)?.id as string
   }
 }
 
-/** One bit of it at a time: the next pass goes on. */
-async function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<void> {
-  const all = await again(() => db.orm.transaction((tx) => cancelSomeDeliveries(tx, endpoint, now)))
-  // Nothing new can come: routing leaves deleted endpoints out. A retry by hand that was just asked for sets the flag again.
-  if (all) await db.sql`update postrider.endpoints set backlog = false where id = ${endpoint}`
+/**
+ * One bit of it; says whether that was all. The endpoint first, as when it was deleted: under its lock nobody asks for a
+ * retry by hand unseen.
+ */
+function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<boolean> {
+  return again(() =>
+    db.orm.transaction(async (tx) => {
+      await tx.execute(sql`select from postrider.endpoints where id = ${endpoint} for no key update`)
+      const all = await cancelSomeDeliveries(tx, endpoint, now)
+      if (all) await tx.execute(sql`update postrider.endpoints set backlog = false where id = ${endpoint}`)
+      return all
+    }),
+  )
 }
 
 /** Ends the backlog where nothing waits any more. Under the lock of the endpoints nobody can begin to wait meanwhile. */

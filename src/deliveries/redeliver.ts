@@ -7,7 +7,7 @@ import { again } from '../postgres/deadlock.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
-import { admitDue } from './promoter.ts'
+import { admitDue } from './admit.ts'
 
 export type RedelivererContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock }
 

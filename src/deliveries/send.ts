@@ -1,6 +1,6 @@
 import { newId } from '../../schema/ids.ts'
 import type { NewAttempt } from '../attempts/record.ts'
-import type { Egress, EgressResult } from '../egress/request.ts'
+import { type Egress, type EgressResult, notSent } from '../egress/request.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { VERSION } from '../version.ts'
 import { type Outcome, outcomeOf } from './outcome.ts'
@@ -31,19 +31,7 @@ export function failInternally({ clock }: Pick<SendContext, 'clock'>, prepared: 
     message: 'Postrider could not prepare or send this request; its log says why.',
   }
   const now = clock.now()
-  return conclude(prepared, now, [], { ...NOTHING, failure }, now)
-}
-
-const NOTHING: EgressResult = {
-  status: null,
-  headers: [],
-  body: Buffer.alloc(0),
-  bodyBytes: null,
-  truncated: false,
-  remoteAddress: null,
-  reusedSocket: false,
-  timings: { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null, totalMs: 0 },
-  failure: null,
+  return conclude(prepared, now, [], notSent(failure), now)
 }
 
 function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepared): [string, string][] {

@@ -4,7 +4,7 @@ import { type Log, silentLog } from '../log.ts'
 import type { Networks } from './address-rules.ts'
 import { createConnector, type Dial } from './connector.ts'
 import { createExchange, type EgressRequest, type EgressResult } from './exchange.ts'
-import { failureOf } from './failures.ts'
+import { type EgressFailure, failureOf } from './failures.ts'
 import { createLines } from './lines.ts'
 import { createSystemResolver, type Resolve } from './resolver.ts'
 
@@ -53,7 +53,7 @@ export function createEgress({
           createExchange(request, { lines, maxReadBytes, log, settle })
         } catch (error) {
           log.error({ err: error }, 'a request could not be made')
-          settle(notSent(error))
+          settle(notSent(failureOf(error)))
         }
       })
     },
@@ -64,7 +64,8 @@ export function createEgress({
   }
 }
 
-function notSent(error: unknown): EgressResult {
+/** The result of a request that never left. */
+export function notSent(failure: EgressFailure): EgressResult {
   return {
     status: null,
     headers: [],
@@ -74,6 +75,6 @@ function notSent(error: unknown): EgressResult {
     remoteAddress: null,
     reusedSocket: false,
     timings: { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null, totalMs: 0 },
-    failure: failureOf(error),
+    failure,
   }
 }

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
+import { createPause } from '../queue/pause.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { type OutboxTicket, type RouteContext, route } from './route.ts'
@@ -24,16 +25,7 @@ export function createRouter(context: RouterContext): Router {
   const { tickets, log } = context
   let stopping = false
   let nudged = true
-  let wakeUp = () => {}
-
-  const pause = (ms: number) =>
-    new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      wakeUp = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
+  const pause = createPause()
 
   /** Whether there may be more at once. */
   const routeSome = async (): Promise<boolean> => {
@@ -47,10 +39,10 @@ export function createRouter(context: RouterContext): Router {
       nudged = false
       try {
         const more = await routeSome()
-        if (!more && !nudged && !stopping) await pause(POLL_MS)
+        if (!more && !nudged && !stopping) await pause.for(POLL_MS)
       } catch (err) {
         log.error({ err }, 'Events could not be routed; trying again')
-        await pause(PAUSE_AFTER_ERROR_MS)
+        await pause.for(PAUSE_AFTER_ERROR_MS)
       }
     }
   }
@@ -59,11 +51,11 @@ export function createRouter(context: RouterContext): Router {
   return {
     nudge() {
       nudged = true
-      wakeUp()
+      pause.end()
     },
     async stop() {
       stopping = true
-      wakeUp()
+      pause.end()
       await running
     },
   }
