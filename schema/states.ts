@@ -10,11 +10,15 @@ export type StoredWait = (typeof STORED_WAITS)[number]
 export const DELIVERY_WAITS = [...STORED_WAITS, 'PAUSED', 'DISABLED'] as const
 export type DeliveryWait = (typeof DELIVERY_WAITS)[number]
 
-export const ATTEMPT_TRIGGERS = ['SCHEDULE', 'MANUAL'] as const
+export const ATTEMPT_TRIGGERS = ['SCHEDULE', 'MANUAL', 'TEST'] as const
 export type AttemptTrigger = (typeof ATTEMPT_TRIGGERS)[number]
 
 export const ENDPOINT_STATES = ['ACTIVE', 'PAUSED', 'DISABLED'] as const
 export type EndpointState = (typeof ENDPOINT_STATES)[number]
+
+/** Why Postrider itself stopped sending to an endpoint. */
+export const DISABLED_REASONS = ['GONE'] as const
+export type DisabledReason = (typeof DISABLED_REASONS)[number]
 
 export const HTTP_METHODS = ['POST', 'PUT', 'PATCH'] as const
 export type HttpMethod = (typeof HTTP_METHODS)[number]

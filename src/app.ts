@@ -119,7 +119,13 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
   const feed = createFeed({ ...common, epoch })
   onEnd(() => feed.close())
-  const capabilities = createCapabilities({ ...parts, publisher, redeliverer: createRedeliverer(common), feed })
+  const capabilities = createCapabilities({
+    ...parts,
+    tickets: queue.tickets,
+    publisher,
+    redeliverer: createRedeliverer(common),
+    feed,
+  })
   const server = createHttpServer({
     config,
     capabilities,

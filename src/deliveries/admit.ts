@@ -28,7 +28,7 @@ export async function lockAllowances(
 ): Promise<Map<EndpointId, Allowance>> {
   if (endpoints.length === 0) return new Map()
   const ids = endpoints as never
-  await tx`select id from postrider.endpoints where id = any(${ids}::uuid[]) order by id for no key update`
+  await lockEndpoints(tx, endpoints)
   // A statement of its own, with a snapshot taken after the locks: it sees what those who held them before have done.
   const rows = await tx<(Allowance & { id: EndpointId })[]>`
     select endpoint.id, state, deleted_at is not null as deleted, max_in_flight as "maxInFlight", backlog, ticketed.count as ticketed
@@ -41,6 +41,11 @@ export async function lockAllowances(
   return new Map(rows.map(({ id, ...allowance }) => [id, allowance]))
 }
 
+/** Locks endpoints until the commit, always in the same order. */
+export async function lockEndpoints(tx: Tx, endpoints: readonly EndpointId[]): Promise<void> {
+  await tx`select id from postrider.endpoints where id = any(${endpoints as never}::uuid[]) order by id for no key update`
+}
+
 /**
  * Sets or clears the backlog flag where it changes. Whoever makes deliveries wait sets it in the same transaction: the lock
  * makes it see what a promoter has done that is just ending the backlog, because it cannot see them wait yet.
@@ -49,7 +54,7 @@ export async function setBacklog(tx: Tx, endpoints: readonly EndpointId[], backl
   if (endpoints.length === 0) return
   const ids = endpoints as never
   await together([
-    tx`select id from postrider.endpoints where id = any(${ids}::uuid[]) order by id for no key update`,
+    lockEndpoints(tx, endpoints),
     tx`update postrider.endpoints set backlog = ${backlog} where id = any(${ids}::uuid[]) and backlog <> ${backlog}`,
   ])
 }

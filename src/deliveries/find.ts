@@ -11,6 +11,7 @@ import { HIGHEST_ID, LOWEST_ID, listPerParent } from '../postgres/per-parent.ts'
 import { idsWithin } from '../postgres/time-range.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
+import { DEFAULT_RETRY_POLICY, plannedAttempts } from './retry-policy.ts'
 
 export type Delivery = typeof deliveries.$inferSelect
 
@@ -76,6 +77,19 @@ export async function listDeliveriesOfEndpoints(
 export function waitingFor(delivery: Delivery, endpoint: Pick<Endpoint, 'state'> | null): DeliveryWait | null {
   if (delivery.state !== 'PENDING') return null
   return endpoint !== null && endpoint.state !== 'ACTIVE' ? endpoint.state : delivery.waitingFor
+}
+
+/** When a pending delivery will be tried if every attempt fails; nothing is planned where nothing is sent to. */
+export function plannedFor(
+  delivery: Pick<Delivery, 'state' | 'requestedTrigger' | 'scheduledAttemptsMade' | 'nextAttemptAt'>,
+  endpoint: Pick<Endpoint, 'state' | 'retryPolicy'> | null,
+  now: Date,
+): Date[] {
+  if (delivery.state !== 'PENDING' || endpoint === null || endpoint.state !== 'ACTIVE') return []
+  const nextAt = new Date(Math.max(now.getTime(), delivery.nextAttemptAt?.getTime() ?? 0))
+  // A test is tried once.
+  if (delivery.requestedTrigger === 'TEST') return [nextAt]
+  return plannedAttempts(endpoint.retryPolicy ?? DEFAULT_RETRY_POLICY, delivery.scheduledAttemptsMade, nextAt)
 }
 
 function deliveryCondition(filter: Optional<DeliveryFilterInput>): SQL | undefined {

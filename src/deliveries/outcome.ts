@@ -46,7 +46,7 @@ const ADVICE: Record<number, string> = {
   403: 'The endpoint answered 403. Check its signing secret, its credentials here, and any firewall before it.',
   404: 'The endpoint answered 404: nothing is at that path. Check the URL.',
   405: 'The endpoint answered 405: it does not take this method at that path. Check the URL and the method.',
-  410: 'The endpoint answered 410 Gone: it wants nothing more. Delete it here, or mend its URL.',
+  410: 'The endpoint answered 410 Gone: it wants nothing more, and is disabled for that. Mend its URL and resume it, or delete it.',
   413: 'The endpoint answered 413: it takes no body of this size. Raise its limit.',
   415: 'The endpoint answered 415: it does not take this content type. Check the format it expects.',
   429: 'The endpoint answered 429; it wants to be called less often.',

@@ -1,16 +1,16 @@
+import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { delaysOf } from '../endpoints/retry-schedule.ts'
 import type { Outcome } from './outcome.ts'
 
-export type RetryPolicy = {
-  /** The wait before each further attempt, from the end of the one before; an empty list means one attempt. */
-  delaysSeconds: readonly number[]
-}
+/** When failed attempts are repeated: a list of waits, waits that grow, or always the same wait. */
+export type RetryPolicy = StoredRetryPolicy
 
 export type Random = () => number
 
 /** 10 attempts over 75 h 35 m. */
-export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+export const DEFAULT_RETRY_POLICY = {
   delaysSeconds: [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400],
-}
+} satisfies RetryPolicy
 
 /** Each wait is stretched or shortened by up to this share, so that what failed together does not come back together. */
 const JITTER = 0.2
@@ -23,13 +23,22 @@ export function nextAttemptAt(
   now: Date,
   random: Random,
 ): Date | null {
-  const seconds = delayAfter(policy, attempt)
-  if (outcome.succeeded || seconds === null) return null
+  const seconds = delaysOf(policy)[attempt - 1]
+  if (outcome.succeeded || seconds === undefined) return null
   const scheduledMs = seconds * 1000 * (1 - JITTER + 2 * JITTER * random())
   return new Date(now.getTime() + Math.round(Math.max(scheduledMs, outcome.retryAfterMs ?? 0)))
 }
 
-/** The wait in seconds after the attempt with this number, from 1; null when it was the last. */
-function delayAfter(policy: RetryPolicy, attempt: number): number | null {
-  return policy.delaysSeconds[attempt - 1] ?? null
+/**
+ * The attempts still to come if all of them fail, without jitter: the next one at `nextAt`, each further one its wait after
+ * the one before.
+ */
+export function plannedAttempts(policy: RetryPolicy, scheduledAttemptsMade: number, nextAt: Date): Date[] {
+  const planned = [nextAt]
+  let at = nextAt.getTime()
+  for (const seconds of delaysOf(policy).slice(scheduledAttemptsMade)) {
+    at += seconds * 1000
+    planned.push(new Date(at))
+  }
+  return planned
 }

@@ -1,3 +1,4 @@
+import { publicId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -79,10 +80,13 @@ export function createSettleBuffer(context: SettleBufferContext): SettleBuffer {
 async function settleForSure(context: SettleBufferContext, batch: Sent[]): Promise<void> {
   for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
-      const { admitted, nextRetryAt } = await settle(context, batch)
+      const { admitted, nextRetryAt, disabled } = await settle(context, batch)
       context.wake.signal('attempts')
       if (admitted > 0) context.wake.signal('deliver')
       if (nextRetryAt) context.onRetryScheduled(nextRetryAt)
+      for (const endpoint of disabled) {
+        context.log.info({ endpoint: publicId('ep', endpoint) }, 'An endpoint answered 410 Gone and is disabled')
+      }
       return
     } catch (error) {
       if (!isTransient(error)) return splitOrGiveUp(context, batch, error)

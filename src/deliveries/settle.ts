@@ -1,10 +1,11 @@
 import { type DeliveryId, type EndpointId, newId } from '../../schema/ids.ts'
 import { recordAttempts } from '../attempts/record.ts'
+import { type Disabling, disableEndpoints } from '../endpoints/disable.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
-import { boundsOf, chooseWaiting, giveTickets, setBacklog, type Ticketed } from './admit.ts'
+import { boundsOf, chooseWaiting, giveTickets, lockEndpoints, setBacklog, type Ticketed } from './admit.ts'
 import type { Sent } from './send.ts'
 
 export type SettleContext = { db: Db; tickets: Tickets; clock: Clock }
@@ -17,6 +18,8 @@ export type SettleReport = {
   admitted: number
   /** When the first of the retries scheduled here is due. */
   nextRetryAt: Date | null
+  /** Endpoints that were disabled by what they answered. */
+  disabled: EndpointId[]
 }
 
 // Beyond either, the row alone remembers: the promoter finds it when it is due.
@@ -62,8 +65,10 @@ function settleUnless(
   const ours = results.filter(({ prepared }) => !lost.has(prepared.claim.id))
   const now = clock.now()
   const retries = nearRetries(ours, now)
+  const disablings = ours.flatMap(disablingOf)
+  const parking = ours.filter(({ settlement }) => settlement.waitingFor === 'ALLOWANCE').map(endpointOf)
   return db.transaction(async (tx) => {
-    const [finished, freed, chosen, roomy] = await together([
+    const [finished, freed, chosen, roomy, disabled] = await together([
       tickets.finish(
         tx,
         'deliver',
@@ -72,7 +77,7 @@ function settleUnless(
       updateDeliveries(tx, ours, now),
       chooseWaiting(tx, countEach(ours.map(endpointOf)), now),
       endpointsWithFewRetries(tx, retries),
-      setBacklog(tx, ours.filter(({ settlement }) => settlement.waitingFor === 'ALLOWANCE').map(endpointOf), true),
+      changeEndpoints(tx, parking, disablings, now),
     ])
     const missing = ours.map(({ prepared }) => prepared.claim.id).filter((id) => !finished.has(id))
     if (missing.length > 0) throw new ClaimsLost(new Set(missing))
@@ -91,11 +96,32 @@ function settleUnless(
       ),
     ])
     const firstRetry = Math.min(...retries.map(({ at }) => at.getTime()))
-    return { admitted: admitted.length, nextRetryAt: retries.length > 0 ? new Date(firstRetry) : null }
+    return { admitted: admitted.length, nextRetryAt: retries.length > 0 ? new Date(firstRetry) : null, disabled }
   })
 }
 
-const endpointOf = ({ prepared }: Sent): EndpointId => prepared.delivery.endpointId
+const endpointOf = ({ prepared }: Pick<Sent, 'prepared'>): EndpointId => prepared.delivery.endpointId
+
+function disablingOf({ prepared, settlement }: Sent): Disabling[] {
+  if (settlement.disables === null) return []
+  return [{ endpoint: endpointOf({ prepared }), url: prepared.endpoint.url, reason: settlement.disables }]
+}
+
+/** The locks for both changes in one order, or two batches that settle at once could wait for each other. */
+async function changeEndpoints(
+  tx: Tx,
+  parking: readonly EndpointId[],
+  disablings: readonly Disabling[],
+  now: Date,
+): Promise<EndpointId[]> {
+  if (parking.length + disablings.length === 0) return []
+  const [, , disabled] = await together([
+    lockEndpoints(tx, [...parking, ...disablings.map(({ endpoint }) => endpoint)]),
+    setBacklog(tx, parking, true),
+    disableEndpoints(tx, disablings, now),
+  ])
+  return disabled
+}
 
 function countEach(endpoints: readonly EndpointId[]): { endpoint: EndpointId; most: number }[] {
   const counts = new Map<EndpointId, number>()

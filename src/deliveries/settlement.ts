@@ -1,4 +1,4 @@
-import type { AttemptTrigger, DeliveryState, StoredWait } from '../../schema/states.ts'
+import type { AttemptTrigger, DeliveryState, DisabledReason, StoredWait } from '../../schema/states.ts'
 import type { Outcome } from './outcome.ts'
 import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts'
 
@@ -16,11 +16,14 @@ export type Settlement = {
   waitingFor: StoredWait | null
   nextAttemptAt: Date | null
   scheduled: boolean
+  /** Why its endpoint is disabled with it. */
+  disables: DisabledReason | null
 }
 
 /**
  * The schedule's own attempts move the delivery along its schedule. An attempt by hand stands beside it: its success
- * delivers from any state, its failure leaves state and schedule as they were.
+ * delivers from any state, its failure leaves state and schedule as they were. A test is one attempt and nothing else: it
+ * says how the endpoint is, and changes nothing about it.
  */
 export function settlementOf(
   tried: Tried,
@@ -30,15 +33,17 @@ export function settlementOf(
   random: () => number,
 ): Settlement {
   const scheduled = tried.trigger === 'SCHEDULE'
-  if (outcome.succeeded) return { state: 'DELIVERED', waitingFor: null, nextAttemptAt: null, scheduled }
-  if (!scheduled) return { ...asItWas(tried), scheduled }
+  const disables = outcome.gone && tried.trigger !== 'TEST' ? ('GONE' as const) : null
+  const over = { waitingFor: null, nextAttemptAt: null, scheduled, disables }
+  if (outcome.succeeded) return { ...over, state: 'DELIVERED' }
+  if (tried.trigger === 'TEST') return { ...over, state: 'FAILED' }
+  if (!scheduled) return { ...asItWas(tried), scheduled, disables }
   const next = nextAttemptAt(policy, tried.scheduledAttemptsMade + 1, outcome, now, random)
-  return next === null
-    ? { state: 'FAILED', waitingFor: null, nextAttemptAt: null, scheduled }
-    : { state: 'PENDING', waitingFor: 'RETRY', nextAttemptAt: next, scheduled }
+  if (next === null) return { ...over, state: 'FAILED' }
+  return { state: 'PENDING', waitingFor: 'RETRY', nextAttemptAt: next, scheduled, disables }
 }
 
-function asItWas({ state, nextAttemptAt }: Tried): Omit<Settlement, 'scheduled'> {
+function asItWas({ state, nextAttemptAt }: Tried): Pick<Settlement, 'state' | 'waitingFor' | 'nextAttemptAt'> {
   if (state !== 'PENDING') return { state, waitingFor: null, nextAttemptAt: null }
   return { state, waitingFor: nextAttemptAt === null ? 'ALLOWANCE' : 'RETRY', nextAttemptAt }
 }

@@ -1,23 +1,17 @@
 import { isIP, connect as netConnect, type Socket } from 'node:net'
-import { createSecureContext, type SecureContextOptions, connect as tlsConnect } from 'node:tls'
+import type { SecureContextOptions } from 'node:tls'
 import type { Log } from '../log.ts'
 import { judgeAddress, type Networks, sameAddress } from './address-rules.ts'
+import { established, timedOut } from './established.ts'
 import { adviceFor, classify, EgressError } from './failures.ts'
+import { createHandshake } from './handshake.ts'
+import type { Opening } from './opening.ts'
 import type { Resolve } from './resolver.ts'
 
 export type Target = { protocol: 'http:' | 'https:'; hostname: string; port: number }
 
 /** The last step to the network, replaceable: tests note the address here and dial loopback. */
 export type Dial = (options: { address: string; family: 4 | 6; port: number }) => Socket
-
-/** How far the opening of a socket has come, and what each phase took. Filled in as it goes, readable at any moment. */
-export type Opening = {
-  phase: 'dns' | 'connect' | 'tls' | 'open'
-  dnsMs: number | null
-  connectMs: number | null
-  tlsMs: number | null
-  remoteAddress: string | null
-}
 
 export type Connector = (target: Target, opening: Opening, signal: AbortSignal) => Promise<Socket>
 
@@ -35,17 +29,12 @@ export type ConnectorOptions = {
 export const dialDirectly: Dial = ({ address, family, port }) =>
   netConnect({ host: address, family, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 })
 
-export function newOpening(): Opening {
-  return { phase: 'dns', dnsMs: null, connectMs: null, tlsMs: null, remoteAddress: null }
-}
-
 /**
  * Opens sockets to vetted addresses only. Three gates, because a check before connecting can be rebound and a check in
  * `lookup` alone is never called for IP literals: the literal, the resolver's answers, and the address we ended up at.
  */
 export function createConnector(options: ConnectorOptions): Connector {
-  // One context for all sockets: making one per socket parses the root certificates' settings again each time.
-  let context: ReturnType<typeof createSecureContext> | undefined
+  const secure = createHandshake(options.tls)
   return async (target, opening, signal) => {
     const addresses = await vettedAddresses(options, target, opening, signal)
     const tcp = await connectToOneOf(options, target, addresses, opening, signal)
@@ -53,8 +42,7 @@ export function createConnector(options: ConnectorOptions): Connector {
       opening.phase = 'open'
       return tcp
     }
-    context ??= createSecureContext(options.tls)
-    return secure(tcp, target, context, opening, signal)
+    return secure(tcp, target.hostname, opening, signal)
   }
 }
 
@@ -133,59 +121,6 @@ function assertArrivedAt(socket: Socket, address: string, hostname: string, log:
   throw blocked(hostname)
 }
 
-async function secure(
-  tcp: Socket,
-  { hostname }: Target,
-  secureContext: ReturnType<typeof createSecureContext>,
-  opening: Opening,
-  signal: AbortSignal,
-): Promise<Socket> {
-  opening.phase = 'tls'
-  const startedAt = performance.now()
-  const socket = tlsConnect({
-    socket: tcp,
-    secureContext,
-    host: hostname,
-    // RFC 6066, section 3: no IP literals in SNI. The certificate is then checked against `host`.
-    servername: isIP(hostname) === 0 ? hostname : '',
-    ALPNProtocols: ['http/1.1'],
-  })
-  try {
-    await established(socket, 'secureConnect', signal, null)
-  } finally {
-    opening.tlsMs = performance.now() - startedAt
-  }
-  opening.phase = 'open'
-  return socket
-}
-
-function established(
-  socket: Socket,
-  event: 'connect' | 'secureConnect',
-  signal: AbortSignal,
-  timeoutMs: number | null,
-) {
-  return new Promise<void>((resolve, reject) => {
-    const timer = timeoutMs === null ? null : setTimeout(() => end(timedOut()), Math.max(1, timeoutMs))
-    const end = (error: Error | null) => {
-      if (timer !== null) clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-      socket.off(event, onOpen).off('close', onClose)
-      if (error === null) return resolve()
-      socket.destroy()
-      reject(error)
-    }
-    const onAbort = () => end(timedOut())
-    const onOpen = () => end(null)
-    const onClose = () => end(new EgressError('RESET', adviceFor('RESET')))
-    // Stays for good: between this and undici's own listeners an error must not become an uncaught exception.
-    socket.on('error', end)
-    socket.on(event, onOpen).on('close', onClose)
-    signal.addEventListener('abort', onAbort)
-    if (signal.aborted) onAbort()
-  })
-}
-
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(new EgressError('DNS', adviceFor('DNS')))
@@ -193,10 +128,6 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
     if (signal.aborted) onAbort()
   })
-}
-
-function timedOut(): EgressError {
-  return new EgressError('CONNECT_TIMEOUT', adviceFor('CONNECT_TIMEOUT'))
 }
 
 function blocked(hostname: string): EgressError {

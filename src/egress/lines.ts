@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import { Client } from 'undici'
-import { type Connector, newOpening, type Opening, type Target } from './connector.ts'
+import type { Connector, Target } from './connector.ts'
 import { EgressError } from './failures.ts'
+import { newOpening, type Opening } from './opening.ts'
 
 /**
  * A line: one undici client with at most one socket and one request at a time. undici's own Agent does not tell which

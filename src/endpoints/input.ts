@@ -1,12 +1,11 @@
 import type { HttpMethod } from '../../schema/states.ts'
-import type { endpoints, StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import { checkPatterns } from './matching.ts'
+import { type RetryPolicyInput, readRetryPolicy, readWhole } from './retry-schedule.ts'
 
 type Optional<T> = T | null | undefined
-
-export type RetryPolicyInput = { delaysSeconds?: Optional<readonly number[]> }
 
 /** What a caller may set. In an update, absent is unchanged and null back to the default. */
 export type EndpointSettings = {
@@ -25,8 +24,6 @@ export type EndpointColumns = Pick<
 >
 
 const LONGEST_DESCRIPTION = 1024
-const MOST_DELAYS = 20
-const LONGEST_DELAY_SECONDS = 604_800
 
 /** The columns that an input speaks of, checked; what it does not mention is left out. */
 export function readSettings(input: EndpointSettings, path: readonly string[]): Partial<EndpointColumns> {
@@ -39,7 +36,9 @@ export function readSettings(input: EndpointSettings, path: readonly string[]): 
       ? {}
       : { eventTypes: input.eventTypes && checkPatterns(input.eventTypes, [...path, 'eventTypes']) }),
     ...(input.method === undefined ? {} : { method: input.method ?? 'POST' }),
-    ...(input.retry === undefined ? {} : { retryPolicy: input.retry && readRetry(input.retry, [...path, 'retry']) }),
+    ...(input.retry === undefined
+      ? {}
+      : { retryPolicy: input.retry && readRetryPolicy(input.retry, [...path, 'retry']) }),
     ...(input.timeoutSeconds === undefined
       ? {}
       : { timeoutSeconds: readWhole(input.timeoutSeconds ?? 15, 1, 30, [...path, 'timeoutSeconds']) }),
@@ -74,21 +73,4 @@ function readDescription(text: string | null, path: string[]): string | null {
   if (text.length <= LONGEST_DESCRIPTION && !text.includes('\0') && text.isWellFormed()) return text
   const message = `A description has at most ${LONGEST_DESCRIPTION} characters of valid Unicode without U+0000.`
   throw new Mistake('INVALID_INPUT', path, message)
-}
-
-function readRetry({ delaysSeconds }: RetryPolicyInput, path: string[]): StoredRetryPolicy {
-  if (!delaysSeconds) throw new Mistake('INVALID_INPUT', path, 'Give delaysSeconds, or null for the default schedule.')
-  if (delaysSeconds.length > MOST_DELAYS) {
-    const message = `At most ${MOST_DELAYS} delays are allowed; these are ${delaysSeconds.length}.`
-    throw new Mistake('INVALID_INPUT', [...path, 'delaysSeconds'], message)
-  }
-  delaysSeconds.forEach((delay, index) => {
-    readWhole(delay, 1, LONGEST_DELAY_SECONDS, [...path, 'delaysSeconds', String(index)])
-  })
-  return { delaysSeconds: [...delaysSeconds] }
-}
-
-function readWhole(value: number, lowest: number, highest: number, path: string[]): number {
-  if (Number.isInteger(value) && value >= lowest && value <= highest) return value
-  throw new Mistake('INVALID_INPUT', path, `Must be a whole number from ${lowest} to ${highest}; it is ${value}.`)
 }

@@ -62,7 +62,7 @@ export async function pauseEndpoint(context: SaveContext, reach: Reach, id: Endp
 
 /** What waits goes out again: the backlog flag makes the promoter look at it. */
 export async function resumeEndpoint(context: SaveContext, reach: Reach, id: EndpointId): Promise<Endpoint> {
-  return change(context, reach, id, { state: sql`'ACTIVE'`, backlog: true })
+  return change(context, reach, id, { state: 'ACTIVE', disabledReason: null, disabledAt: null, backlog: true })
 }
 
 /**

@@ -12,15 +12,17 @@ import type { Feed } from '../attempts/feed.ts'
 import { type AttemptFilterInput, readAttemptFilter } from '../attempts/filter.ts'
 import { findAttempts, findResponseBodies, listAttempts, listAttemptsOfDeliveries } from '../attempts/find.ts'
 import {
+  type Delivery,
   type DeliveryFilterInput,
   findDeliveries,
   listDeliveries,
   listDeliveriesOfEndpoints,
   listDeliveriesOfEvents,
+  plannedFor,
 } from '../deliveries/find.ts'
 import type { Redeliverer } from '../deliveries/redeliver.ts'
 import { findSentBodies } from '../deliveries/sent-body.ts'
-import { type EndpointFilterInput, findEndpoints, listEndpoints } from '../endpoints/find.ts'
+import { type Endpoint, type EndpointFilterInput, findEndpoints, listEndpoints } from '../endpoints/find.ts'
 import type { EndpointSettings } from '../endpoints/input.ts'
 import {
   createEndpoint,
@@ -36,17 +38,19 @@ import { batchTooLarge, MOST_PER_BATCH, type Published, type Publisher, type Pub
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import { type PageInput, type PageRequest, readPage } from '../postgres/keyset.ts'
+import { type TestContext, testEndpoint } from '../routing/test-delivery.ts'
 import { type Reach, reachOf, type Viewer } from '../tenants/access.ts'
 import { authenticate } from '../tenants/api-keys.ts'
 import { findTenants, resolveReach, resolveTenant } from '../tenants/find.ts'
 
-export type CapabilityParts = SaveContext & {
-  db: Db
-  defaultTenantId: TenantId
-  publisher: Publisher
-  redeliverer: Redeliverer
-  feed: Feed
-}
+export type CapabilityParts = SaveContext &
+  TestContext & {
+    db: Db
+    defaultTenantId: TenantId
+    publisher: Publisher
+    redeliverer: Redeliverer
+    feed: Feed
+  }
 
 type TenantKey = string | null | undefined
 /** What a producer sends, with the tenant's key instead of its id. */
@@ -83,6 +87,9 @@ function endpointCapabilities(parts: CapabilityParts) {
     pause: async (viewer: Viewer, id: string) => pauseEndpoint(parts, reachOf(viewer), known('ep', id)),
     resume: async (viewer: Viewer, id: string) => resumeEndpoint(parts, reachOf(viewer), known('ep', id)),
     delete: async (viewer: Viewer, id: string) => deleteEndpoint(parts, reachOf(viewer), known('ep', id)),
+    /** Answers the id of the test's delivery. */
+    test: async (viewer: Viewer, id: string, type: string | null | undefined) =>
+      testEndpoint(parts, reachOf(viewer), known('ep', id), type ?? null),
     async list(viewer: Viewer, tenant: TenantKey, filter: EndpointFilterInput | null | undefined, page: PageInput) {
       return listEndpoints(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },
@@ -161,6 +168,7 @@ function deliveryCapabilities(parts: CapabilityParts) {
     async list(viewer: Viewer, tenant: TenantKey, filter: DeliveryFilterInput | null | undefined, page: PageInput) {
       return listDeliveries(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },
+    planned: (delivery: Delivery, endpoint: Endpoint | null) => plannedFor(delivery, endpoint, parts.clock.now()),
     ofEvents: (reach: Reach, ids: readonly EventId[], page: PageRequest) =>
       listDeliveriesOfEvents(orm, reach, ids, page),
     ofEndpoints: (reach: Reach, ids: readonly EndpointId[], page: PageRequest) =>

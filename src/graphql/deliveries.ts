@@ -39,48 +39,59 @@ DeliveryRef.implement({
       description: 'The endpoint’s id, `ep_…`.',
       resolve: ({ endpointId }) => publicId('ep', endpointId),
     }),
-    state: t.expose('state', { type: DeliveryStateEnum, description: '`PENDING`, or how it ended.' }),
-    waitingFor: t.field({
-      type: DeliveryWaitEnum,
-      nullable: true,
-      description: 'Why it does not go at this moment; null while it goes, and once it is settled.',
-      resolve: async (delivery, _, { loaders }) =>
-        waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
-    }),
-    attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),
-    nextAttemptAt: t.expose('nextAttemptAt', {
-      type: 'DateTime',
-      nullable: true,
-      description: 'When the schedule tries next; null when it goes at once, or not at all.',
-    }),
-    createdAt: t.expose('createdAt', {
-      type: 'DateTime',
-      description: 'When it was created: right after its event was accepted.',
-    }),
-    settledAt: t.expose('settledAt', {
-      type: 'DateTime',
-      nullable: true,
-      description: 'When it was delivered, failed or was cancelled; null while pending.',
-    }),
-    lastAttempt: t.field({
-      type: AttemptRef,
-      nullable: true,
-      description: 'The latest attempt; null before the first, or when it is no longer kept.',
-      resolve: ({ lastAttemptId }, _, { loaders }) =>
-        lastAttemptId === null ? null : loaders.attempt.load(lastAttemptId),
-    }),
-    attempts: t.connection(
-      {
-        type: AttemptRef,
-        description: 'Its attempts, newest first.',
-        resolve: ({ id }, page, { loaders }) => loaders.attemptsOfDelivery.load({ parent: id, page: readPage(page) }),
-      },
-      AttemptConnection,
-    ),
   }),
 })
 
-function deliveryPayload(mutation: string) {
+// How far it is, and what comes next.
+builder.objectFields(DeliveryRef, (t) => ({
+  state: t.expose('state', { type: DeliveryStateEnum, description: '`PENDING`, or how it ended.' }),
+  waitingFor: t.field({
+    type: DeliveryWaitEnum,
+    nullable: true,
+    description: 'Why it does not go at this moment; null while it goes, and once it is settled.',
+    resolve: async (delivery, _, { loaders }) => waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
+  }),
+  attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),
+  nextAttemptAt: t.expose('nextAttemptAt', {
+    type: 'DateTime',
+    nullable: true,
+    description: 'When the schedule tries next; null when it goes at once, or not at all.',
+  }),
+  plannedAttempts: t.field({
+    type: ['DateTime'],
+    description:
+      'When it will be tried until an attempt succeeds: from `nextAttemptAt` (or now, when it goes at once), without the variation of ±20 %. Empty once it is settled, and while its endpoint is paused or disabled.',
+    resolve: async (delivery, _, { loaders, deliveries }) =>
+      deliveries.planned(delivery, await loaders.endpoint.load(delivery.endpointId)),
+  }),
+  createdAt: t.expose('createdAt', {
+    type: 'DateTime',
+    description: 'When it was created: right after its event was accepted.',
+  }),
+  settledAt: t.expose('settledAt', {
+    type: 'DateTime',
+    nullable: true,
+    description: 'When it was delivered, failed or was cancelled; null while pending.',
+  }),
+  lastAttempt: t.field({
+    type: AttemptRef,
+    nullable: true,
+    description: 'The latest attempt; null before the first, or when it is no longer kept.',
+    resolve: ({ lastAttemptId }, _, { loaders }) =>
+      lastAttemptId === null ? null : loaders.attempt.load(lastAttemptId),
+  }),
+  attempts: t.connection(
+    {
+      type: AttemptRef,
+      description: 'Its attempts, newest first.',
+      resolve: ({ id }, page, { loaders }) => loaders.attemptsOfDelivery.load({ parent: id, page: readPage(page) }),
+    },
+    AttemptConnection,
+  ),
+}))
+
+/** The answer to a mutation about one delivery, which is read anew. */
+export function deliveryPayload(mutation: string) {
   const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
   return builder.objectRef<Answer<{ deliveryId: DeliveryId }>>(name).implement({
     description: `The answer to \`${mutation}\`.`,

@@ -1,18 +1,50 @@
 import type { Endpoint } from '../endpoints/find.ts'
 import { builder } from './builder.ts'
+import { deliveryPayload } from './deliveries.ts'
 import { HttpMethodEnum } from './enums.ts'
 import { type Answer, payload, payloadOf } from './errors.ts'
 import { EndpointRef } from './refs.ts'
 import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
+const ATTEMPTS = 'How many attempts there are, with the first: 1 to 100. All waits together take at most 23 days.'
+
+const ExponentialRetryInput = builder.inputType('ExponentialRetryInput', {
+  description:
+    'Waits that grow: `{ initialSeconds: 30, factor: 2, maxSeconds: 3600, attempts: 8 }` waits 30 s, 1, 2, 4, 8, 16 and 32 min.',
+  fields: (t) => ({
+    initialSeconds: t.int({ required: true, description: 'Seconds after the first attempt: 1 to 604800 (7 days).' }),
+    factor: t.float({
+      description: 'How much longer each wait is than the one before: 1 to 10, like 1.5. Default: 2.',
+    }),
+    maxSeconds: t.int({
+      description:
+        'No wait is longer than this: `initialSeconds` to 604800 (7 days). Default: 86400 (a day), or `initialSeconds` if that is more.',
+    }),
+    attempts: t.int({ required: true, description: ATTEMPTS }),
+  }),
+})
+
+const FixedRetryInput = builder.inputType('FixedRetryInput', {
+  description: 'Always the same wait: `{ intervalSeconds: 60, attempts: 5 }` tries again every minute, four times.',
+  fields: (t) => ({
+    intervalSeconds: t.int({
+      required: true,
+      description: 'Seconds from the end of one attempt to the next: 1 to 604800.',
+    }),
+    attempts: t.int({ required: true, description: ATTEMPTS }),
+  }),
+})
+
 const RetryPolicyInput = builder.inputType('RetryPolicyInput', {
-  description: 'When failed attempts are to be repeated.',
+  description: 'When failed attempts are to be repeated: exactly one of its fields. Each wait is varied by ±20 %.',
   isOneOf: true,
   fields: (t) => ({
     delaysSeconds: t.intList({
       description:
-        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days). `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
+        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days), 23 days together. `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
     }),
+    exponential: t.field({ type: ExponentialRetryInput, description: 'Waits that grow.' }),
+    fixed: t.field({ type: FixedRetryInput, description: 'Always the same wait.' }),
   }),
 })
 
@@ -102,6 +134,7 @@ function endpointPayload(mutation: string, what: string) {
 const EndpointUpdatePayload = endpointPayload('endpointUpdate', 'The endpoint as it is now')
 const EndpointPausePayload = endpointPayload('endpointPause', 'The endpoint as it is now')
 const EndpointResumePayload = endpointPayload('endpointResume', 'The endpoint as it is now')
+const EndpointTestPayload = deliveryPayload('endpointTest')
 const EndpointDeletePayload = endpointPayload('endpointDelete', 'The endpoint as it was')
 
 const ID = { required: true, description: 'The endpoint, `ep_…`.' } as const
@@ -135,10 +168,25 @@ builder.mutationFields((t) => ({
   }),
   endpointResume: t.field({
     type: EndpointResumePayload,
-    description: 'Sends to an endpoint again, paused or disabled; what waited goes out, oldest first.',
+    description: 'Sends to an endpoint again that was paused or disabled; what waited goes out, oldest first.',
     authScopes: { manage: true },
     args: { id: t.arg.id(ID) },
     resolve: (_, { id }, { viewer, endpoints }) => payload('endpoint', () => endpoints.resume(viewer, id)),
+  }),
+  endpointTest: t.field({
+    type: EndpointTestPayload,
+    description:
+      'Sends an example event to an endpoint now: signed, recorded and streamed like any other, marked as a test, tried once. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it.',
+    authScopes: { manage: true },
+    args: {
+      id: t.arg.id(ID),
+      type: t.arg.string({
+        description:
+          'The event type of the example, like `invoice.paid`. Absent: the first that the endpoint names, else `postrider.test`.',
+      }),
+    },
+    resolve: (_, { id, type }, { viewer, endpoints }) =>
+      payloadOf(['deliveryId'], async () => ({ deliveryId: await endpoints.test(viewer, id, type) })),
   }),
   endpointDelete: t.field({
     type: EndpointDeletePayload,

@@ -1,19 +1,57 @@
 import { publicId } from '../../schema/ids.ts'
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
 import { DEFAULT_RETRY_POLICY } from '../deliveries/retry-policy.ts'
+import { delaysOf } from '../endpoints/retry-schedule.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
-import { EndpointStateEnum, HttpMethodEnum } from './enums.ts'
+import { DisabledReasonEnum, EndpointStateEnum, HttpMethodEnum } from './enums.ts'
 import { find } from './loaders.ts'
 import { DeliveryConnection, DeliveryRef, EndpointConnection, EndpointRef, NodeRef, TenantRef } from './refs.ts'
 import { tenantOf } from './tenants.ts'
 
+const ExponentialRetryRef = builder
+  .objectRef<Extract<StoredRetryPolicy, { exponential: unknown }>['exponential']>('ExponentialRetry')
+  .implement({
+    description: 'Waits that grow.',
+    fields: (t) => ({
+      initialSeconds: t.exposeInt('initialSeconds', { description: 'Seconds after the first attempt.' }),
+      factor: t.exposeFloat('factor', { description: 'How much longer each wait is than the one before, like 2.' }),
+      maxSeconds: t.exposeInt('maxSeconds', { description: 'No wait is longer than this.' }),
+      attempts: t.exposeInt('attempts', { description: 'How many attempts there are, with the first.' }),
+    }),
+  })
+
+const FixedRetryRef = builder
+  .objectRef<Extract<StoredRetryPolicy, { fixed: unknown }>['fixed']>('FixedRetry')
+  .implement({
+    description: 'Always the same wait.',
+    fields: (t) => ({
+      intervalSeconds: t.exposeInt('intervalSeconds', {
+        description: 'Seconds from the end of one attempt to the next.',
+      }),
+      attempts: t.exposeInt('attempts', { description: 'How many attempts there are, with the first.' }),
+    }),
+  })
+
 const RetryPolicyRef = builder.objectRef<StoredRetryPolicy>('RetryPolicy').implement({
   description: 'When failed attempts are repeated.',
   fields: (t) => ({
-    delaysSeconds: t.exposeIntList('delaysSeconds', {
+    delaysSeconds: t.intList({
       description:
-        'Seconds from the end of one attempt to the next, each varied by ±20 %: `[5, 300]` makes three attempts. Empty: one attempt, no retry.',
+        'Seconds from the end of one attempt to the next, each varied by ±20 %: `[5, 300]` makes three attempts. Empty: one attempt, no retry. However the schedule was given, this is what it comes to.',
+      resolve: (policy) => [...delaysOf(policy)],
+    }),
+    exponential: t.field({
+      type: ExponentialRetryRef,
+      nullable: true,
+      description: 'The schedule as it was given; null when it was not given as waits that grow.',
+      resolve: (policy) => ('exponential' in policy ? policy.exponential : null),
+    }),
+    fixed: t.field({
+      type: FixedRetryRef,
+      nullable: true,
+      description: 'The schedule as it was given; null when it was not given as one fixed wait.',
+      resolve: (policy) => ('fixed' in policy ? policy.fixed : null),
     }),
   }),
 })
@@ -42,10 +80,20 @@ EndpointRef.implement({
     }),
     method: t.expose('method', { type: HttpMethodEnum, description: 'The HTTP method of its deliveries.' }),
     state: t.expose('state', { type: EndpointStateEnum, description: 'Whether it is sent to.' }),
+    disabledReason: t.expose('disabledReason', {
+      type: DisabledReasonEnum,
+      nullable: true,
+      description: 'Why Postrider stopped sending to it; null unless it is DISABLED.',
+    }),
+    disabledAt: t.expose('disabledAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'Since when it is DISABLED; null when it is not.',
+    }),
     retry: t.field({
       type: RetryPolicyRef,
       description: 'When its failed attempts are repeated; the default schedule where none was set.',
-      resolve: ({ retryPolicy }) => retryPolicy ?? { delaysSeconds: [...DEFAULT_RETRY_POLICY.delaysSeconds] },
+      resolve: ({ retryPolicy }) => retryPolicy ?? DEFAULT_RETRY_POLICY,
     }),
     timeoutSeconds: t.exposeInt('timeoutSeconds', {
       description: 'Seconds for one attempt, from connecting to the end of the response.',

@@ -4,6 +4,7 @@ import type {
   AttemptTrigger,
   DeliveryState,
   DeliveryWait,
+  DisabledReason,
   EndpointState,
   HttpMethod,
   Scope,
@@ -30,8 +31,15 @@ export const ScopeEnum = enumType<Scope>('Scope', 'What an API key may do.', {
 export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Whether an endpoint is sent to.', {
   ACTIVE: 'Deliveries go out.',
   PAUSED: 'Somebody paused it: deliveries are created and wait for `endpointResume`.',
-  DISABLED: 'Postrider stopped sending to it: deliveries are created and wait for `endpointResume`.',
+  DISABLED:
+    'Postrider stopped sending to it, `disabledReason` says why: deliveries are created and wait for `endpointResume`.',
 })
+
+export const DisabledReasonEnum = enumType<DisabledReason>(
+  'DisabledReason',
+  'Why Postrider stopped sending to an endpoint.',
+  { GONE: 'It answered 410 Gone: it wants nothing more.' },
+)
 
 export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP method of a delivery.', {
   POST: 'The default.',
@@ -60,6 +68,7 @@ export const DeliveryWaitEnum = enumType<DeliveryWait>(
 export const AttemptTriggerEnum = enumType<AttemptTrigger>('AttemptTrigger', 'What caused an attempt.', {
   SCHEDULE: 'The first attempt, or a retry by the schedule.',
   MANUAL: '`deliveryRetry`: one attempt beside the schedule.',
+  TEST: '`endpointTest`: the one attempt at an example event.',
 })
 
 export const AttemptErrorClassEnum = enumType<AttemptErrorClass>(

@@ -41,6 +41,10 @@ EventRef.implement({
       description: 'The payload as the exact JSON text that is delivered; null when it is no longer kept.',
       resolve: async ({ id }, _, { loaders }) => (await loaders.payload.load(id))?.payload,
     }),
+    isTest: t.exposeBoolean('isTest', {
+      description:
+        'Whether it is an example that `endpointTest` made: nothing happened, and it went to one endpoint only.',
+    }),
     occurredAt: t.expose('occurredAt', {
       type: 'DateTime',
       description: 'When it happened, as its producer says; else when it was accepted.',

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import { outcomeOf } from '../../src/deliveries/outcome.ts'
@@ -120,4 +121,52 @@ test('of two Retry-After headers the longer wait counts, and garbage beside it d
     ['retry-after', 'x'],
   ]
   expect(outcomeOf(answered(503, ...headers), now).retryAfterMs).toBe(20_000)
+})
+
+const anyValue = fc.oneof(
+  fc.string({ unit: 'binary-ascii' }),
+  fc.integer().map(String),
+  fc.bigInt().map(String),
+  fc.double().map(String),
+  fc.date({ noInvalidDate: true }).map((date) => date.toUTCString()),
+  fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+  fc.date({ noInvalidDate: true }).map((date) => date.toString()),
+)
+
+test('whatever Retry-After says: nothing, or more than now and at most 24 h', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(301, 404, 410, 429, 500, 502, 503, 504),
+      fc.array(anyValue, { maxLength: 3 }),
+      (status, values) => {
+        const { retryAfterMs } = outcomeOf(
+          answered(status, ...values.map((value): [string, string] => ['Retry-After', value])),
+          now,
+        )
+        if (retryAfterMs === null) return
+        expect(retryAfterMs).toBeGreaterThan(0)
+        expect(retryAfterMs).toBeLessThanOrEqual(24 * HOUR)
+      },
+    ),
+    { numRuns: 1000 },
+  )
+})
+
+test('any whole number of seconds up to a day, and the same moment as a date, wait as long', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 86_400 }), (seconds) => {
+      const date = new Date(now.getTime() + seconds * 1000).toUTCString()
+      for (const value of [String(seconds), `00${seconds}`, date]) {
+        expect(outcomeOf(answered(503, ['retry-after', value]), now).retryAfterMs).toBe(seconds * 1000)
+      }
+    }),
+  )
+})
+
+test('a date that is past waits for nothing', () => {
+  fc.assert(
+    fc.property(fc.date({ max: now, noInvalidDate: true, min: new Date(0) }), (past) => {
+      expect(outcomeOf(answered(503, ['retry-after', past.toUTCString()]), now).retryAfterMs).toBeNull()
+    }),
+  )
 })

@@ -1,5 +1,12 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { DEFAULT_RETRY_POLICY, nextAttemptAt } from '../../src/deliveries/retry-policy.ts'
+import {
+  DEFAULT_RETRY_POLICY,
+  nextAttemptAt,
+  plannedAttempts,
+  type RetryPolicy,
+} from '../../src/deliveries/retry-policy.ts'
+import { delaysOf } from '../../src/endpoints/retry-schedule.ts'
 
 const now = new Date('2026-03-01T08:00:00.000Z')
 const failed = (retryAfterSeconds?: number) => ({
@@ -9,12 +16,7 @@ const failed = (retryAfterSeconds?: number) => ({
 const delivered = { succeeded: true, retryAfterMs: null }
 
 /** The seconds until the next attempt for one draw of the random number. */
-function waits(
-  policy: { delaysSeconds: number[] } | typeof DEFAULT_RETRY_POLICY,
-  attempt: number,
-  outcome: ReturnType<typeof failed>,
-  draw: number,
-) {
+function waits(policy: RetryPolicy, attempt: number, outcome: ReturnType<typeof failed>, draw: number) {
   const next = nextAttemptAt(policy, attempt, outcome, now, () => draw)
   return next === null ? null : (next.getTime() - now.getTime()) / 1000
 }
@@ -67,4 +69,90 @@ test('the teaching schedule 1, 2, 4, 8, 16 s', () => {
 
 test('no delays: one attempt', () => {
   expect(waits({ delaysSeconds: [] }, 1, failed(), 0.5)).toBeNull()
+})
+
+const exponential = (initialSeconds: number, factor: number, maxSeconds: number, attempts: number) => ({
+  exponential: { initialSeconds, factor, maxSeconds, attempts },
+})
+const fixed = (intervalSeconds: number, attempts: number) => ({ fixed: { intervalSeconds, attempts } })
+
+test.each`
+  policy                            | delays
+  ${{ delaysSeconds: [] }}          | ${[]}
+  ${{ delaysSeconds: [7, 3] }}      | ${[7, 3]}
+  ${fixed(60, 1)}                   | ${[]}
+  ${fixed(60, 4)}                   | ${[60, 60, 60]}
+  ${exponential(1, 2, 16, 1)}       | ${[]}
+  ${exponential(1, 2, 16, 6)}       | ${[1, 2, 4, 8, 16]}
+  ${exponential(1, 2, 16, 8)}       | ${[1, 2, 4, 8, 16, 16, 16]}
+  ${exponential(30, 2, 3600, 8)}    | ${[30, 60, 120, 240, 480, 960, 1920]}
+  ${exponential(10, 1.5, 86400, 5)} | ${[10, 15, 23, 34]}
+  ${exponential(5, 1, 5, 3)}        | ${[5, 5]}
+`('$policy waits $delays', ({ policy, delays }) => {
+  expect(delaysOf(policy)).toEqual(delays)
+  const attempts = [...delays.keys(), delays.length].map((index) => waits(policy, index + 1, failed(), 0.5))
+  expect(attempts).toEqual([...delays, null])
+})
+
+test.each`
+  made | planned
+  ${0} | ${[0, 1, 3, 7]}
+  ${1} | ${[0, 2, 6]}
+  ${3} | ${[0]}
+  ${9} | ${[0]}
+`('after $made attempts of 1, 2, 4 s the next are planned after $planned s', ({ made, planned }) => {
+  const at = plannedAttempts({ delaysSeconds: [1, 2, 4] }, made, now)
+  expect(at.map((time) => (time.getTime() - now.getTime()) / 1000)).toEqual(planned)
+})
+
+const DAY = 86_400
+const policies = fc.oneof(
+  fc.record({ delaysSeconds: fc.array(fc.integer({ min: 1, max: 7 * DAY }), { maxLength: 20 }) }),
+  fc.record({
+    fixed: fc.record({
+      intervalSeconds: fc.integer({ min: 1, max: 7 * DAY }),
+      attempts: fc.integer({ min: 1, max: 100 }),
+    }),
+  }),
+  fc.record({
+    exponential: fc
+      .record({
+        initialSeconds: fc.integer({ min: 1, max: 7 * DAY }),
+        factor: fc.double({ min: 1, max: 10, noNaN: true }),
+        above: fc.integer({ min: 0, max: 7 * DAY }),
+        attempts: fc.integer({ min: 1, max: 100 }),
+      })
+      .map(({ above, ...rest }) => ({ ...rest, maxSeconds: Math.min(7 * DAY, rest.initialSeconds + above) })),
+  }),
+)
+
+test('whatever the policy: never earlier than now nor than Retry-After, never beyond the longest wait, and it ends', () => {
+  fc.assert(
+    fc.property(
+      policies,
+      fc.integer({ min: 1, max: 200 }),
+      fc.option(fc.integer({ min: 0, max: DAY })),
+      fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+      (policy, attempt, retryAfter, draw) => {
+        const wait = waits(policy, attempt, failed(retryAfter ?? undefined), draw)
+        expect(wait === null).toBe(attempt > delaysOf(policy).length)
+        if (wait === null) return
+        const nominal = delaysOf(policy)[attempt - 1] as number
+        expect(Number.isInteger(nominal) && nominal >= 1 && nominal <= 7 * DAY).toBe(true)
+        expect(wait).toBeGreaterThanOrEqual(Math.max(nominal * 0.8 - 0.001, retryAfter ?? 0))
+        expect(wait).toBeLessThanOrEqual(Math.max(nominal * 1.2 + 0.001, retryAfter ?? 0))
+      },
+    ),
+  )
+})
+
+test('whatever the policy: what is planned is in order and as long as the attempts that are left', () => {
+  fc.assert(
+    fc.property(policies, fc.integer({ min: 0, max: 100 }), (policy, made) => {
+      const planned = plannedAttempts(policy, made, now).map((at) => at.getTime())
+      expect(planned[0]).toBe(now.getTime())
+      expect(planned).toEqual(planned.toSorted((a, b) => a - b))
+      expect(planned).toHaveLength(1 + Math.max(0, delaysOf(policy).length - made))
+    }),
+  )
 })

@@ -129,6 +129,7 @@ test('another tenant’s object is as good as absent', async () => {
       ['endpointPause', 'endpoint'],
       ['endpointResume', 'endpoint'],
       ['endpointDelete', 'endpoint'],
+      ['endpointTest', 'delivery'],
       ['deliveryRetry', 'delivery'],
       ['deliveryCancel', 'delivery'],
     ]) {

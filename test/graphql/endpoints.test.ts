@@ -12,7 +12,7 @@ const UPDATE = `mutation ($id: ID!, $input: EndpointUpdateInput!) {
   endpointUpdate(id: $id, input: $input) { endpoint { ${FIELDS} } userErrors { code path } }
 }`
 const change = (mutation: string) =>
-  `mutation ($id: ID!) { ${mutation}(id: $id) { endpoint { id state } userErrors { code path } } }`
+  `mutation ($id: ID!) { ${mutation}(id: $id) { endpoint { id state disabledReason disabledAt } userErrors { code path } } }`
 
 test('an endpoint is created with its defaults and a secret that is sealed', async () => {
   const { ask, db, sealer, tenantId } = await startApi()
@@ -91,6 +91,9 @@ test('an endpoint is refused for a wrong value, and the value named', async () =
     [{ retry: { delaysSeconds: [1, 0] } }, ['retry', 'delaysSeconds', '1']],
     [{ retry: { delaysSeconds: [604801] } }, ['retry', 'delaysSeconds', '0']],
     [{ retry: { delaysSeconds: Array(21).fill(1) } }, ['retry', 'delaysSeconds']],
+    [{ retry: { fixed: { intervalSeconds: 60, attempts: 0 } } }, ['retry', 'fixed', 'attempts']],
+    [{ retry: { fixed: { intervalSeconds: 604_800, attempts: 5 } } }, ['retry', 'fixed']],
+    [{ retry: { exponential: { initialSeconds: 1, attempts: 5, factor: 11 } } }, ['retry', 'exponential', 'factor']],
     [{ timeoutSeconds: 31 }, ['timeoutSeconds']],
     [{ maxInFlight: 0 }, ['maxInFlight']],
     [{ tenant: 'nobody' }, ['tenant'], 'NOT_FOUND'],
@@ -101,6 +104,29 @@ test('an endpoint is refused for a wrong value, and the value named', async () =
     expect(endpointCreate).toEqual({ endpoint: null, secret: null, userErrors })
   }
   expect(await db.sql`select 1 from postrider.endpoints`).toHaveLength(0)
+})
+
+test('a schedule is given as a list, as growing waits or as a fixed one, and told in both ways', async () => {
+  const { ask } = await startApi()
+  const document = `mutation ($retry: RetryPolicyInput) { endpointCreate(input: { url: "https://example.com", retry: $retry }) {
+    endpoint { retry { delaysSeconds exponential { initialSeconds factor maxSeconds attempts } fixed { intervalSeconds attempts } } }
+  } }`
+  const told = async (retry: object | null) => (await ask(document, { retry })).endpointCreate?.endpoint?.retry
+  expect(await told({ delaysSeconds: [1, 2, 4, 8, 16] })).toEqual({
+    delaysSeconds: [1, 2, 4, 8, 16],
+    exponential: null,
+    fixed: null,
+  })
+  expect(await told({ exponential: { initialSeconds: 1, attempts: 6 } })).toEqual({
+    delaysSeconds: [1, 2, 4, 8, 16],
+    exponential: { initialSeconds: 1, factor: 2, maxSeconds: 86_400, attempts: 6 },
+    fixed: null,
+  })
+  expect(await told({ fixed: { intervalSeconds: 60, attempts: 3 } })).toEqual({
+    delaysSeconds: [60, 60],
+    exponential: null,
+    fixed: { intervalSeconds: 60, attempts: 3 },
+  })
 })
 
 test('the URL of an endpoint cannot be taken away', async () => {
@@ -119,9 +145,13 @@ test('pausing and resuming move the state, and resuming flags what waits', async
   expect((await ask(change('endpointResume'), { id })).endpointResume).toMatchObject({ endpoint: { state: 'ACTIVE' } })
   expect(await db.sql`select backlog from postrider.endpoints`).toEqual([{ backlog: true }])
 
-  await db.sql`update postrider.endpoints set state = 'DISABLED'`
-  expect((await ask(change('endpointPause'), { id })).endpointPause).toMatchObject({ endpoint: { state: 'DISABLED' } })
-  expect((await ask(change('endpointResume'), { id })).endpointResume).toMatchObject({ endpoint: { state: 'ACTIVE' } })
+  await db.sql`update postrider.endpoints set state = 'DISABLED', disabled_reason = 'GONE', disabled_at = now()`
+  expect((await ask(change('endpointPause'), { id })).endpointPause).toMatchObject({
+    endpoint: { state: 'DISABLED', disabledReason: 'GONE', disabledAt: expect.any(String) },
+  })
+  expect((await ask(change('endpointResume'), { id })).endpointResume).toMatchObject({
+    endpoint: { state: 'ACTIVE', disabledReason: null, disabledAt: null },
+  })
 })
 
 test('deleting an endpoint erases its secrets, cancels what is pending and hides it', async () => {
@@ -156,7 +186,7 @@ test('deleting an endpoint erases its secrets, cancels what is pending and hides
   const delivered = await insert({ state: 'DELIVERED', settled_at: now })
 
   expect((await ask(change('endpointDelete'), { id })).endpointDelete).toEqual({
-    endpoint: { id, state: 'ACTIVE' },
+    endpoint: { id, state: 'ACTIVE', disabledReason: null, disabledAt: null },
     userErrors: [],
   })
 

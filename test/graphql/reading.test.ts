@@ -177,3 +177,56 @@ function countStatements({ orm }: Awaited<ReturnType<typeof startApi>>['db']): (
     return count
   }
 }
+
+test('a pending delivery tells when it will be tried, and a paused or settled one plans nothing', async () => {
+  const { ask } = await startApi({ worker: true })
+  const receiver = await startReceiver()
+  receiver.answers(500)
+  const { endpointCreate } = await ask(CREATE, {
+    input: { url: receiver.url, retry: { delaysSeconds: [100, 200, 400] } },
+  })
+  await ask(PUBLISH, { input: { type: 'invoice.paid', payload: 1 } })
+  const READ = '{ deliveries { nodes { id state attemptsMade nextAttemptAt plannedAttempts } } }'
+  const read = async () => (await ask(READ)).deliveries?.nodes?.[0] as Dig
+  const delivery = await eventually(async () => {
+    const one = await read()
+    return Number(one?.attemptsMade) === 1 ? one : null
+  })
+  const times = (delivery.plannedAttempts as unknown as string[]).map((at) => Date.parse(at))
+  expect(times).toHaveLength(3)
+  expect(times[0]).toBe(Date.parse(String(delivery.nextAttemptAt)))
+  expect(times.slice(1).map((at, index) => at - (times[index] as number))).toEqual([200_000, 400_000])
+
+  const id = endpointCreate?.endpoint?.id
+  await ask('mutation ($id: ID!) { endpointPause(id: $id) { userErrors { code } } }', { id })
+  expect(await read()).toMatchObject({ state: 'PENDING', plannedAttempts: [] })
+  await ask('mutation ($id: ID!) { endpointResume(id: $id) { userErrors { code } } }', { id })
+  await ask('mutation ($id: ID!) { deliveryCancel(id: $id) { userErrors { code } } }', { id: delivery.id })
+  expect(await read()).toMatchObject({ state: 'CANCELLED', plannedAttempts: [] })
+})
+
+test('a test is told as what it is', async () => {
+  const { ask } = await startApi({ worker: true })
+  const receiver = await startReceiver()
+  const { endpointCreate } = await ask(CREATE, { input: { url: receiver.url } })
+  const { endpointTest } = await ask(
+    `mutation ($id: ID!) { endpointTest(id: $id, type: "invoice.paid") { delivery { id state event { isTest type payload } } userErrors { code } } }`,
+    { id: endpointCreate?.endpoint?.id },
+  )
+  const id = endpointTest?.delivery?.id
+  expect(endpointTest).toEqual({
+    delivery: {
+      id,
+      state: expect.stringMatching(/PENDING|DELIVERED/),
+      event: { isTest: true, type: 'invoice.paid', payload: expect.objectContaining({ test: true }) },
+    },
+    userErrors: [],
+  })
+  const READ =
+    'query ($id: ID!) { delivery(id: $id) { state plannedAttempts lastAttempt { trigger succeeded number } } }'
+  const delivery = await eventually(async () => {
+    const { delivery } = await ask(READ, { id })
+    return String(delivery?.state) === 'DELIVERED' ? delivery : null
+  })
+  expect(delivery).toMatchObject({ plannedAttempts: [], lastAttempt: { trigger: 'TEST', succeeded: true, number: 1 } })
+})

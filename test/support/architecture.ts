@@ -62,6 +62,7 @@ export const PURE = [
   'src/tenants/access.ts',
   'src/event-types/names.ts',
   'src/endpoints/matching.ts',
+  'src/endpoints/retry-schedule.ts',
   'src/endpoints/signing-secret.ts',
   'src/endpoints/filter.ts',
   'src/endpoints/health.ts',

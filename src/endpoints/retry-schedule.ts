@@ -1,0 +1,95 @@
+import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { Mistake } from '../mistake.ts'
+
+type Optional<T> = T | null | undefined
+
+/** Exactly one of them: `@oneOf` in the API. */
+export type RetryPolicyInput = {
+  delaysSeconds?: Optional<readonly number[]>
+  exponential?: Optional<{
+    initialSeconds: number
+    factor?: Optional<number>
+    maxSeconds?: Optional<number>
+    attempts: number
+  }>
+  fixed?: Optional<{ intervalSeconds: number; attempts: number }>
+}
+
+export const MOST_DELAYS = 20
+export const MOST_ATTEMPTS = 100
+const DAY_SECONDS = 86_400
+export const LONGEST_DELAY_SECONDS = 7 * DAY_SECONDS
+/** Deliveries are kept for 30 days; the last attempt must leave a week to see that it failed, and to replay it. */
+export const LONGEST_SCHEDULE_SECONDS = 23 * DAY_SECONDS
+export const DEFAULT_FACTOR = 2
+export const DEFAULT_MOST_SECONDS = DAY_SECONDS
+
+/** The waits in seconds between the attempts of a policy, in order: one fewer than there are attempts. */
+export function delaysOf(policy: StoredRetryPolicy): readonly number[] {
+  if ('delaysSeconds' in policy) return policy.delaysSeconds
+  if ('fixed' in policy) return Array.from({ length: policy.fixed.attempts - 1 }, () => policy.fixed.intervalSeconds)
+  const { initialSeconds, factor, maxSeconds, attempts } = policy.exponential
+  return Array.from({ length: attempts - 1 }, (_, index) =>
+    Math.min(maxSeconds, Math.round(initialSeconds * factor ** index)),
+  )
+}
+
+/** Checks a policy and returns it as it is stored; throws a `Mistake` that names the value at fault. */
+export function readRetryPolicy(input: RetryPolicyInput, path: readonly string[]): StoredRetryPolicy {
+  const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null)
+  const kind = given[0]?.[0]
+  if (given.length !== 1 || kind === undefined) {
+    const message = 'Give exactly one of delaysSeconds, exponential and fixed, or null for the default schedule.'
+    throw new Mistake('INVALID_INPUT', [...path], message)
+  }
+  const policy = readKind(input, path)
+  const total = delaysOf(policy).reduce((sum, delay) => sum + delay, 0)
+  if (total <= LONGEST_SCHEDULE_SECONDS) return policy
+  const days = (total / DAY_SECONDS).toFixed(1)
+  const message = `This schedule takes ${days} days; it must end within ${LONGEST_SCHEDULE_SECONDS / DAY_SECONDS}, a week before its deliveries are no longer kept.`
+  throw new Mistake('INVALID_INPUT', [...path, kind], message)
+}
+
+function readKind({ delaysSeconds, exponential, fixed }: RetryPolicyInput, path: readonly string[]): StoredRetryPolicy {
+  if (delaysSeconds) return { delaysSeconds: readDelays(delaysSeconds, [...path, 'delaysSeconds']) }
+  if (fixed) {
+    const at = [...path, 'fixed']
+    const intervalSeconds = readWhole(fixed.intervalSeconds, 1, LONGEST_DELAY_SECONDS, [...at, 'intervalSeconds'])
+    return { fixed: { intervalSeconds, attempts: readWhole(fixed.attempts, 1, MOST_ATTEMPTS, [...at, 'attempts']) } }
+  }
+  return { exponential: readExponential(exponential as NonNullable<typeof exponential>, [...path, 'exponential']) }
+}
+
+function readExponential(
+  { initialSeconds, factor, maxSeconds, attempts }: NonNullable<RetryPolicyInput['exponential']>,
+  path: readonly string[],
+) {
+  const initial = readWhole(initialSeconds, 1, LONGEST_DELAY_SECONDS, [...path, 'initialSeconds'])
+  // Absent, the cap must not cut off what was asked for as the first wait.
+  const most = maxSeconds ?? Math.max(DEFAULT_MOST_SECONDS, initial)
+  return {
+    initialSeconds: initial,
+    factor: readFactor(factor ?? DEFAULT_FACTOR, [...path, 'factor']),
+    maxSeconds: readWhole(most, initial, LONGEST_DELAY_SECONDS, [...path, 'maxSeconds']),
+    attempts: readWhole(attempts, 1, MOST_ATTEMPTS, [...path, 'attempts']),
+  }
+}
+
+function readDelays(delays: readonly number[], path: readonly string[]): number[] {
+  if (delays.length > MOST_DELAYS) {
+    const message = `At most ${MOST_DELAYS} delays are allowed; these are ${delays.length}.`
+    throw new Mistake('INVALID_INPUT', [...path], message)
+  }
+  return delays.map((delay, index) => readWhole(delay, 1, LONGEST_DELAY_SECONDS, [...path, String(index)]))
+}
+
+function readFactor(value: number, path: readonly string[]): number {
+  if (value >= 1 && value <= 10) return value
+  throw new Mistake('INVALID_INPUT', [...path], `Must be from 1 to 10; it is ${value}.`)
+}
+
+/** A whole number within bounds, or a `Mistake` that names them. */
+export function readWhole(value: number, lowest: number, highest: number, path: readonly string[]): number {
+  if (Number.isInteger(value) && value >= lowest && value <= highest) return value
+  throw new Mistake('INVALID_INPUT', [...path], `Must be a whole number from ${lowest} to ${highest}; it is ${value}.`)
+}

@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto'
+import { type DeliveryId, deliveryIdOf, type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
+import { deliverTicket, lockAllowances, setBacklog } from '../deliveries/admit.ts'
+import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
+import { Mistake } from '../mistake.ts'
+import type { Db, Tx } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import { together } from '../postgres/together.ts'
+import type { Tickets } from '../queue/tickets.ts'
+import type { Wake } from '../queue/wake.ts'
+import type { Reach } from '../tenants/access.ts'
+
+export type TestContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock }
+
+const DEFAULT_TYPE = 'postrider.test'
+const EXAMPLE = JSON.stringify({ test: true, message: 'A test from Postrider: nothing happened.' })
+
+/**
+ * Sends an example event to one endpoint and nobody else: an event, routed already, and its delivery with a ticket of its
+ * own. It goes whatever the endpoint's state, ahead of what waits there, but within its `maxInFlight`; when all of that is
+ * in use, it waits in line. Mistakes: NOT_FOUND, INVALID_INPUT and RESERVED_EVENT_TYPE at `type`.
+ */
+export async function testEndpoint(
+  context: TestContext,
+  reach: Reach,
+  id: EndpointId,
+  type: string | null,
+): Promise<DeliveryId> {
+  if (type !== null) checkType(type)
+  const delivery = await context.db.transaction((tx) => createTest(context, tx, reach, id, type))
+  context.wake.signal('deliver')
+  return delivery
+}
+
+function checkType(type: string): void {
+  const fault = validateEventTypeName(type)
+  if (fault !== null) throw new Mistake('INVALID_INPUT', ['type'], fault)
+  if (isReservedEventType(type)) {
+    const message = `"${type}" is reserved: Postrider itself publishes endpoint.* and delivery.*.`
+    throw new Mistake('RESERVED_EVENT_TYPE', ['type'], message)
+  }
+}
+
+async function createTest(
+  { tickets, clock }: TestContext,
+  tx: Tx,
+  reach: Reach,
+  endpointId: EndpointId,
+  givenType: string | null,
+): Promise<DeliveryId> {
+  const endpoint = await readEndpoint(tx, reach, endpointId)
+  const now = clock.now()
+  const allowance = (await lockAllowances(tx, [endpointId], now)).get(endpointId)
+  // Deleted since it was read.
+  if (!allowance || allowance.deleted) throw notFound()
+  const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
+  const eventId = newId<'evt'>(now)
+  const delivery = deliveryIdOf(eventId, endpointId)
+  const ticket = allowance.ticketed < allowance.maxInFlight ? randomUUID() : null
+  const at = now.toISOString()
+  await together([
+    tx`insert into postrider.events (id, tenant_id, type, channels, is_test, occurred_at, routed_at)
+      values (${eventId}, ${endpoint.tenantId}, ${type}, '{}', true, ${at}, ${at})`,
+    tx`insert into postrider.event_payloads (id, payload) values (${eventId}, ${EXAMPLE})`,
+    tx`insert into postrider.deliveries (
+        id, tenant_id, event_id, endpoint_id, event_type, ticket_id, waiting_for, requested_trigger, requested_at, created_at
+      ) values (
+        ${delivery}, ${endpoint.tenantId}, ${eventId}, ${endpointId}, ${type}, ${ticket}, ${ticket === null ? 'ALLOWANCE' : null},
+        'TEST', ${at}, ${at}
+      )`,
+    ticket === null
+      ? setBacklog(tx, [endpointId], true)
+      : tickets.enqueue(tx, 'deliver', [
+          deliverTicket({ delivery, endpoint: endpointId, ticket, depth: 0, firstAttempt: true }),
+        ]),
+  ])
+  return delivery
+}
+
+async function readEndpoint(
+  tx: Tx,
+  reach: Reach,
+  id: EndpointId,
+): Promise<{ tenantId: TenantId; eventTypes: string[] | null }> {
+  const [endpoint] = await tx<{ tenantId: TenantId; eventTypes: string[] | null }[]>`
+    select tenant_id as "tenantId", event_types as "eventTypes" from postrider.endpoints
+    where id = ${id} and deleted_at is null and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
+  if (!endpoint) throw notFound()
+  return endpoint
+}
+
+const firstNamed = (patterns: readonly string[] | null) =>
+  patterns?.find((pattern) => !pattern.endsWith('*') && !isReservedEventType(pattern))
+
+const notFound = () => new Mistake('NOT_FOUND', ['id'], 'There is no such endpoint.')
