@@ -1,8 +1,14 @@
 import { Buffer } from 'node:buffer'
+import { isIP } from 'node:net'
 import type { Dispatcher } from 'undici'
+import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import type { Log } from '../log.ts'
 import { adviceFor, classify, EgressError, type EgressFailure, failureOf } from './failures.ts'
+import { asksForCertificate } from './handshake.ts'
+import { flatHeaders, pairsOf, sizeOf } from './headers.ts'
 import type { Line, Lines } from './lines.ts'
+import type { Opening } from './opening.ts'
+import { countReads, expectNothing, type Reads } from './reads.ts'
 
 export type EgressRequest = {
   url: string
@@ -48,11 +54,15 @@ type Exchange = ExchangeContext & {
   headers: string[]
   line: Line | null
   startedAt: number
+  /** When the present line was taken: later than the start once the request is sent again. */
+  takenAt: number
   writtenAt: number | null
   firstByteMs: number | null
   reused: boolean
-  resent: boolean
+  /** Whether the parser has found the beginning of an answer. */
+  begun: boolean
   interimAnswers: number
+  reads: Reads | null
   status: number | null
   responseHeaders: [string, string][]
   chunks: Buffer[]
@@ -63,6 +73,8 @@ type Exchange = ExchangeContext & {
 }
 
 const MOST_INTERIM_ANSWERS = 16
+const MOST_HEADER_BYTES = 16 * 1024
+const LOOK_EVERY_MS = 250
 const KEPT_BODY_BYTES = 16 * 1024
 const NOTHING = Buffer.alloc(0)
 
@@ -72,13 +84,15 @@ export function createExchange(request: EgressRequest, context: ExchangeContext)
     ...context,
     request,
     url: new URL(request.url),
-    headers: headersOf(request),
+    headers: flatHeaders(request.headers),
     line: null,
     startedAt: performance.now(),
+    takenAt: 0,
     writtenAt: null,
     firstByteMs: null,
     reused: false,
-    resent: false,
+    begun: false,
+    reads: null,
     status: null,
     responseHeaders: [],
     chunks: [],
@@ -89,13 +103,14 @@ export function createExchange(request: EgressRequest, context: ExchangeContext)
     done: false,
   }
   start(exchange, false)
-  if (!exchange.done) exchange.timer = setTimeout(onDeadline, request.deadlineMs, exchange)
+  if (!exchange.done) look(exchange)
 }
 
 function start(exchange: Exchange, fresh: boolean): void {
   const { url, request, headers } = exchange
   const line = exchange.lines.take(url, fresh)
   exchange.line = line
+  exchange.takenAt = performance.now()
   exchange.reused = false
   line.client.dispatch(
     { path: url.pathname + url.search, method: request.method, headers, body: request.body },
@@ -109,9 +124,10 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
       exchange.reused = line.served > 0
       exchange.writtenAt = performance.now()
       line.served++
+      exchange.reads = line.socket && countReads(line.socket, readingFor(exchange))
     },
     onResponseStarted() {
-      exchange.firstByteMs ??= performance.now() - (exchange.writtenAt ?? exchange.startedAt)
+      exchange.begun = true
     },
     onResponseStart(controller, status) {
       // RFC 9110, section 15.2: other 1xx answers may come before the real one. A few, not a flood: sixty receivers that
@@ -119,16 +135,21 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
       // once the message ends.
       if (exchange.done) return
       const interim = status >= 100 && status < 200
+      exchange.reads?.headEnded()
       if (interim && ++exchange.interimAnswers <= MOST_INTERIM_ANSWERS) return
-      if (interim || status < 100) return abandon(exchange, new EgressError('PROTOCOL', adviceFor('PROTOCOL')))
+      if (interim) return abandon(exchange, new EgressError('PROTOCOL', 'The server sent 1xx answers without end.'))
+      if (status < 100) return abandon(exchange, new EgressError('PROTOCOL', `There is no status ${status} in HTTP.`))
+      const headers = pairsOf(controller.rawHeaders)
+      if (sizeOf(headers) > MOST_HEADER_BYTES) return abandon(exchange, tooLarge())
       exchange.status = status
-      exchange.responseHeaders = pairsOf(controller.rawHeaders)
+      exchange.responseHeaders = headers
     },
     onResponseData(_controller, chunk) {
       if (!exchange.done) receive(exchange, chunk)
     },
     onResponseEnd() {
       if (exchange.done) return
+      if (line.socket !== null) expectNothing(line.socket)
       exchange.lines.release(line)
       finish(exchange, null, true)
     },
@@ -137,6 +158,21 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
     },
   }
 }
+
+function readingFor(exchange: Exchange) {
+  return {
+    maxBodyBytes: exchange.maxReadBytes,
+    bodyBytes: () => exchange.received,
+    onRead() {
+      exchange.firstByteMs ??= performance.now() - (exchange.writtenAt ?? exchange.startedAt)
+    },
+    onTooMuch() {
+      abandon(exchange, exchange.begun ? tooLarge() : new EgressError('PROTOCOL', adviceFor('PROTOCOL')))
+    },
+  }
+}
+
+const tooLarge = () => new EgressError('HEADERS_TOO_LARGE', adviceFor('HEADERS_TOO_LARGE'))
 
 function receive(exchange: Exchange, chunk: Buffer): void {
   const room = (exchange.request.maxBodyBytes ?? KEPT_BODY_BYTES) - exchange.kept
@@ -152,11 +188,9 @@ function receive(exchange: Exchange, chunk: Buffer): void {
 
 function onError(exchange: Exchange, line: Line, error: Error): void {
   // RFC 9112, section 9.3.1: a server may close an idle connection at any time, also while a request is on its way to it.
-  // It cannot have been answered, so this costs no attempt; once, and on a socket that nobody used before.
-  const stale = exchange.reused && exchange.firstByteMs === null && classify(error) === 'RESET'
-  if (stale && !exchange.resent) {
+  // It cannot have been answered, so this costs no attempt. Once, because the socket it gets then is fresh.
+  if (exchange.reused && exchange.firstByteMs === null && classify(error) === 'RESET') {
     line.end()
-    exchange.resent = true
     start(exchange, true)
     return
   }
@@ -165,16 +199,51 @@ function onError(exchange: Exchange, line: Line, error: Error): void {
   abandon(exchange, refined)
 }
 
-/** undici says "socket error" both when the peer closes and when it closes itself over a 100 or 101 it did not ask for. */
-function refine(exchange: Exchange, line: Line, error: Error): Error {
-  const closedByUs = 'code' in error && error.code === 'UND_ERR_SOCKET' && line.socket?.readableEnded === false
-  return closedByUs && exchange.firstByteMs !== null ? new EgressError('PROTOCOL', adviceFor('PROTOCOL')) : error
+/** What is known of a closed socket beyond that it is closed. */
+function refine({ begun, reused, firstByteMs }: Exchange, { socket }: Line, error: Error): Error {
+  if (socket === null || classify(error) !== 'RESET') return error
+  // undici says "socket error" both when the peer closes and when it closes itself over a 100 or 101 it did not ask for.
+  const closedByUs = 'code' in error && error.code === 'UND_ERR_SOCKET' && !socket.readableEnded
+  if (closedByUs && begun) {
+    return new EgressError(
+      'PROTOCOL',
+      'The server sent 100 Continue or 101 Switching Protocols, which nobody asked for.',
+    )
+  }
+  // In TLS 1.3 a client is done before the server has looked for its certificate (RFC 8446, section 4.4.2.4), so that the
+  // alert comes for the first request; and when the request is under way already, a reset may overtake it.
+  if (!reused && firstByteMs === null && asksForCertificate(socket)) {
+    return new EgressError('TLS_CLIENT_CERTIFICATE', adviceFor('TLS_CLIENT_CERTIFICATE'), { cause: error })
+  }
+  return error
+}
+
+/** Looks now and then whether there is time left, and whether more comes in than anything is made of. */
+function look(exchange: Exchange): void {
+  const leftMs = exchange.request.deadlineMs - (performance.now() - exchange.startedAt)
+  if (leftMs <= 0) {
+    onDeadline(exchange)
+  } else if (exchange.reads?.flooded()) {
+    abandon(
+      exchange,
+      new EgressError('TLS_PROTOCOL', 'The server sent TLS records without end, and no answer in them.'),
+    )
+  } else {
+    exchange.timer = setTimeout(look, Math.min(leftMs, LOOK_EVERY_MS), exchange)
+  }
+}
+
+const LATE: Record<Opening['phase'], [AttemptErrorClass, string?]> = {
+  dns: ['DNS'],
+  connect: ['CONNECT_TIMEOUT'],
+  proxy: ['PROXY'],
+  tls: ['CONNECT_TIMEOUT', 'The TLS handshake was not finished in time. Check that the port speaks TLS.'],
+  open: ['TIMEOUT'],
 }
 
 function onDeadline(exchange: Exchange): void {
-  const phase = exchange.line?.opening.phase
-  const errorClass = phase === 'open' ? 'TIMEOUT' : phase === 'dns' ? 'DNS' : 'CONNECT_TIMEOUT'
-  abandon(exchange, new EgressError(errorClass, adviceFor(errorClass)))
+  const [errorClass, advice] = LATE[exchange.line?.opening.phase ?? 'dns']
+  abandon(exchange, new EgressError(errorClass, advice ?? adviceFor(errorClass)))
 }
 
 /** Ends the socket with the exchange. Status decides: with a complete header section there is no failure any more. */
@@ -188,7 +257,6 @@ function finish(exchange: Exchange, failure: EgressFailure | null, complete: boo
   exchange.done = true
   if (exchange.timer !== null) clearTimeout(exchange.timer)
   const { line, status, chunks, kept, received, reused, firstByteMs, startedAt } = exchange
-  const opening = reused ? null : (line?.opening ?? null)
   exchange.settle({
     status,
     headers: exchange.responseHeaders,
@@ -198,9 +266,7 @@ function finish(exchange: Exchange, failure: EgressFailure | null, complete: boo
     remoteAddress: line?.opening.remoteAddress ?? null,
     reusedSocket: reused,
     timings: {
-      dnsMs: opening?.dnsMs ?? null,
-      connectMs: opening?.connectMs ?? null,
-      tlsMs: opening?.tlsMs ?? null,
+      ...phasesOf(exchange),
       firstByteMs,
       totalMs: performance.now() - startedAt,
     },
@@ -208,26 +274,15 @@ function finish(exchange: Exchange, failure: EgressFailure | null, complete: boo
   })
 }
 
-function headersOf({ headers }: EgressRequest): string[] {
-  const flat: string[] = []
-  let encoding = false
-  for (const [name, value] of headers) {
-    flat.push(name, value)
-    encoding ||= name.toLowerCase() === 'accept-encoding'
+/** What each phase of opening took; for the phase that it ended in, what was left. */
+function phasesOf({ line, reused, takenAt, url }: Exchange) {
+  if (line === null || reused) return { dnsMs: null, connectMs: null, tlsMs: null }
+  const { phase, dnsMs, connectMs, tlsMs } = line.opening
+  const restMs = performance.now() - takenAt - (dnsMs ?? 0) - (connectMs ?? 0)
+  const resolved = isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0
+  return {
+    dnsMs: dnsMs ?? (phase === 'dns' && resolved ? restMs : null),
+    connectMs: connectMs ?? (phase === 'connect' ? restMs : null),
+    tlsMs: tlsMs ?? (phase === 'tls' ? restMs : null),
   }
-  // Nothing is ever decompressed, so nothing compressed is asked for.
-  if (!encoding) flat.push('accept-encoding', 'identity')
-  return flat
-}
-
-/** From the raw list: undici's parsed form turns a repeated header into an array and a name's case is lost. */
-function pairsOf(raw: Dispatcher.DispatchController['rawHeaders']): [string, string][] {
-  const pairs: [string, string][] = []
-  if (!Array.isArray(raw)) return pairs
-  for (let i = 0; i + 1 < raw.length; i += 2) pairs.push([latin1(raw[i]), latin1(raw[i + 1])])
-  return pairs
-}
-
-function latin1(text: Buffer | string | undefined): string {
-  return typeof text === 'string' ? text : (text?.toString('latin1') ?? '')
 }

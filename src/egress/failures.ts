@@ -1,5 +1,6 @@
 import { errors } from 'undici'
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
+import { classOfTls } from './tls-failures.ts'
 
 /** Why no complete answer came: a class for machines, a sentence of advice for the consumer. */
 export type EgressFailure = { errorClass: AttemptErrorClass; message: string }
@@ -49,21 +50,39 @@ const CLASS_OF_CODE: Record<string, AttemptErrorClass> = {
   ECONNRESET: 'RESET',
   ECONNABORTED: 'RESET',
   EPIPE: 'RESET',
+  ENETRESET: 'RESET',
+  ENOTCONN: 'RESET',
+  // Node's words for writing to a socket that the other side has ended meanwhile.
+  ERR_STREAM_WRITE_AFTER_END: 'RESET',
+  ERR_STREAM_DESTROYED: 'RESET',
+  ERR_STREAM_PREMATURE_CLOSE: 'RESET',
+  ERR_SOCKET_CLOSED: 'RESET',
   ETIMEDOUT: 'TIMEOUT',
-  CERT_HAS_EXPIRED: 'TLS_EXPIRED',
-  CERT_NOT_YET_VALID: 'TLS_EXPIRED',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'TLS_HOSTNAME',
-  ERR_TLS_CERT_ALTNAME_FORMAT: 'TLS_HOSTNAME',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'TLS_CLIENT_CERTIFICATE',
-  EPROTO: 'TLS_PROTOCOL',
   UND_ERR_HEADERS_OVERFLOW: 'HEADERS_TOO_LARGE',
   UND_ERR_SOCKET: 'RESET',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'PROTOCOL',
 }
 
-// The other verdicts of X509_verify_cert as Node names them (node:tls, "X509 certificate error codes").
-const UNTRUSTED =
-  /^(UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_IN_CHAIN$|CERT_|CRL_|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$|HOSTNAME_MISMATCH$|ERROR_IN_CERT_)/
+// What llhttp finds wrong with an answer (its error codes, as undici hands them on), for the one who has to mend it.
+const NO_STATUS_LINE = 'What the server answered does not begin with a status line of HTTP/1.1.'
+const NO_LENGTH =
+  'The answer leaves its length in doubt: Content-Length or Transfer-Encoding is malformed, repeated or both are there.'
+const BAD_HEADER =
+  'A header of the answer is malformed: a name, a colon, a value of printable characters and CR LF are needed.'
+const ADVICE_ON_CODE: Record<string, string> = {
+  HPE_INVALID_CONSTANT: NO_STATUS_LINE,
+  HPE_INVALID_VERSION: NO_STATUS_LINE,
+  HPE_INVALID_STATUS: NO_STATUS_LINE,
+  HPE_INVALID_CONTENT_LENGTH: NO_LENGTH,
+  HPE_UNEXPECTED_CONTENT_LENGTH: NO_LENGTH,
+  HPE_INVALID_TRANSFER_ENCODING: NO_LENGTH,
+  HPE_INVALID_HEADER_TOKEN: BAD_HEADER,
+  HPE_LF_EXPECTED: BAD_HEADER,
+  HPE_CR_EXPECTED: BAD_HEADER,
+}
+const SPEAKS_TLS = 'What the server answered is TLS, not HTTP. Begin the URL with https://, or check the port.'
+// RFC 8446, section 5.1: a record of type alert or handshake, and the major version, which is 3 for ever.
+const TLS_RECORDS = ['\x15\x03', '\x16\x03']
 
 /** The class of whatever undici, the socket or the connector came up with, by its code or class, never by its text. */
 export function classify(error: unknown): AttemptErrorClass {
@@ -73,16 +92,21 @@ export function classify(error: unknown): AttemptErrorClass {
   const code = (error as { code?: unknown } | null)?.code
   if (code === 'ERR_ASSERTION') return 'PROTOCOL'
   if (typeof code !== 'string') return 'INTERNAL'
-  if (CLASS_OF_CODE[code] !== undefined) return CLASS_OF_CODE[code]
-  if (UNTRUSTED.test(code)) return 'TLS_UNTRUSTED'
-  if (code.startsWith('ERR_SSL_')) return 'TLS_PROTOCOL'
-  return 'INTERNAL'
+  return CLASS_OF_CODE[code] ?? classOfTls(code) ?? 'INTERNAL'
 }
 
 /** The failure as it is recorded. Only our own errors bring their own words: others may quote what a consumer must not see. */
 export function failureOf(error: unknown): EgressFailure {
   const errorClass = classify(error)
-  return { errorClass, message: error instanceof EgressError ? error.message : adviceFor(errorClass) }
+  if (error instanceof EgressError) return { errorClass, message: error.message }
+  return { errorClass, message: adviceOn(error) ?? adviceFor(errorClass) }
+}
+
+function adviceOn(error: unknown): string | undefined {
+  const { code, data } = (error ?? {}) as { code?: unknown; data?: unknown }
+  if (error instanceof errors.HTTPParserError && TLS_RECORDS.some((bytes) => String(data).startsWith(bytes)))
+    return SPEAKS_TLS
+  return typeof code === 'string' ? ADVICE_ON_CODE[code] : undefined
 }
 
 export function adviceFor(errorClass: AttemptErrorClass): string {

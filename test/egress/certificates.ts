@@ -1,58 +1,93 @@
-/** Certificates for TLS on loopback, made with openssl for the name receiver.test; nobody else trusts their authority. */
+import { generateKeyPairSync } from 'node:crypto'
+import forge from 'node-forge'
 
-/** The authority, valid 2020 to 2120. */
-export const authority = `-----BEGIN CERTIFICATE-----
-MIIBaTCCAQ+gAwIBAgIBAzAKBggqhkjOPQQDAjAjMSEwHwYDVQQDDBhQb3N0cmlk
-ZXIgdGVzdCBhdXRob3JpdHkwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAw
-MDBaMCMxITAfBgNVBAMMGFBvc3RyaWRlciB0ZXN0IGF1dGhvcml0eTBZMBMGByqG
-SM49AgEGCCqGSM49AwEHA0IABF4f/xqUQbOd+zyxsoT8YBOv+byBvwsgETq7aHuh
-h0tTL3ylYCPubAGuLhy3lwyZWCRWKqMUf+cgKj890e9+WcyjMjAwMA8GA1UdEwEB
-/wQFMAMBAf8wHQYDVR0OBBYEFAsh5yFC4YjBRkuxC7pxeDd54lr8MAoGCCqGSM49
-BAMCA0gAMEUCIQCp5qaDWjmfGiAjjyTNfcF8wmVs4ND9D0W9VZpZcnrUFwIgEsEy
-SMv8xQw2/CF6HW1Zq5nRquJi4zuxUgsI3DR57ME=
------END CERTIFICATE-----
-`
+/** Certificates for TLS on loopback, made anew for each test file that imports this; nobody else trusts their authority. */
 
-/** For receiver.test and 127.0.0.1, valid 2020 to 2120. */
-export const valid = {
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBhTCCASugAwIBAgIBATAKBggqhkjOPQQDAjAjMSEwHwYDVQQDDBhQb3N0cmlk
-ZXIgdGVzdCBhdXRob3JpdHkwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAw
-MDBaMA8xDTALBgNVBAMMBGdvb2QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS7
-czmrTiorBKVFvLVaFskBciYVyt3h5r6rukpLzV4gFRH5oP6esDtBdEbabBB+Ofnq
-68Cg+k8E8DzOt6OSQCACo2IwYDAeBgNVHREEFzAVgg1yZWNlaXZlci50ZXN0hwR/
-AAABMB0GA1UdDgQWBBSH67dRW3tN/ARoR19/GzsGTCPC8jAfBgNVHSMEGDAWgBQL
-IechQuGIwUZLsQu6cXg3eeJa/DAKBggqhkjOPQQDAgNIADBFAiEAk7CGN+acUMAO
-Rx8AJkTnnUGmQKWfmYYuYIWz3aw1pT4CIGxPIOZxs3DKqbY1Tt1qB4RRYp1XdTTG
-Pe1nq6dt3Ffx
------END CERTIFICATE-----
-`,
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgxttiwElsdn0XVA/j
-shhI2Xg8xqIUXYRd+uOLE5YKaG6hRANCAAS7czmrTiorBKVFvLVaFskBciYVyt3h
-5r6rukpLzV4gFRH5oP6esDtBdEbabBB+Ofnq68Cg+k8E8DzOt6OSQCAC
------END PRIVATE KEY-----
-`,
+type Key = { pem: string; forge: forge.pki.rsa.PrivateKey }
+type Issued = { name: string; key: Key; pem: string }
+
+/** What a server of node:tls needs. */
+export type ServerCertificate = { cert: string; key: string }
+
+type Wanted = {
+  name: string
+  names?: string[]
+  from?: string
+  to?: string
+  issuer?: Issued
+  isAuthority?: boolean
+  key?: Key
 }
 
-/** For receiver.test, valid until 2021. */
-export const expired = {
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBgDCCASagAwIBAgIBAjAKBggqhkjOPQQDAjAjMSEwHwYDVQQDDBhQb3N0cmlk
-ZXIgdGVzdCBhdXRob3JpdHkwHhcNMjAwMTAxMDAwMDAwWhcNMjEwMTAxMDAwMDAw
-WjASMRAwDgYDVQQDDAdleHBpcmVkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
-qU7SYWeBMMRaDS08EX/6zoaHk9ORgTaRQMymF6ma3GLku73ScZEaheHbQmcjKHKW
-xtNJXDngxBDODofabmFfn6NcMFowGAYDVR0RBBEwD4INcmVjZWl2ZXIudGVzdDAd
-BgNVHQ4EFgQUSUDu4J1qdGOtr48vo/YmSKlfc6cwHwYDVR0jBBgwFoAUCyHnIULh
-iMFGS7ELunF4N3niWvwwCgYIKoZIzj0EAwIDSAAwRQIgD5cAzs6xfeg9vvs1wira
-8/qCYF4u8ygE7muPArfbZzACIQCs7nqquI60BetLRTo7CYNCgzX6fugga0DNMkj5
-R4EJHw==
------END CERTIFICATE-----
-`,
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg79xbKkN1RcJXqACI
-xNxS6i4D6+5vIA2w6k3nwtpisN2hRANCAASpTtJhZ4EwxFoNLTwRf/rOhoeT05GB
-NpFAzKYXqZrcYuS7vdJxkRqF4dtCZyMocpbG00lcOeDEEM4Oh9puYV+f
------END PRIVATE KEY-----
-`,
+export const HOST = 'receiver.test'
+export const EXPIRED_ON = '2026-03-01'
+export const VALID_FROM = '2099-05-01'
+
+// Two keys for all: making one takes 50 to 300 ms, and nothing here depends on whose it is.
+const [authorityKey, serverKey] = [newKey(2048), newKey(2048)]
+const ours = [HOST, '127.0.0.1']
+const root = issue({ name: 'Postrider test authority', isAuthority: true, key: authorityKey })
+const intermediate = issue({ name: 'Intermediate', isAuthority: true, key: authorityKey, issuer: root })
+const oldIntermediate = issue({
+  name: 'Intermediate',
+  isAuthority: true,
+  key: authorityKey,
+  issuer: root,
+  to: EXPIRED_ON,
+})
+const stranger = issue({ name: 'Stranger', isAuthority: true, key: authorityKey })
+
+/** The authority that tests trust. */
+export const authority = root.pem
+/** For receiver.test and 127.0.0.1. */
+export const valid = server({ name: 'valid', names: ours, issuer: root })
+export const validByIntermediate = server({ name: 'valid', names: ours, issuer: intermediate }, intermediate)
+export const expired = server({ name: 'expired', names: ours, issuer: root, to: EXPIRED_ON })
+export const notYetValid = server({ name: 'early', names: ours, issuer: root, from: VALID_FROM })
+export const expiredIntermediate = server({ name: 'valid', names: ours, issuer: oldIntermediate }, oldIntermediate)
+export const forAnotherHost = server({
+  name: 'other',
+  names: ['other.test', '<script>"\x07\xe9', 'x'.repeat(200), ...Array.from({ length: 97 }, (_, i) => `${i}.test`)],
+  issuer: root,
+})
+export const forNoHost = server({ name: `no "host" at all\u0007${'x'.repeat(50)}`, issuer: root })
+export const selfSigned = server({ name: 'self-signed', names: ours })
+export const withoutIntermediate = server({ name: 'valid', names: ours, issuer: intermediate })
+export const ofAStranger = server({ name: 'valid', names: ours, issuer: stranger }, stranger)
+/** Its key of 1,024 bits is below what OpenSSL accepts, on our side and, unless told otherwise, the server's. */
+export const weak = {
+  ...server({ name: 'weak', names: ours, issuer: root, key: newKey(1024) }),
+  ciphers: 'DEFAULT@SECLEVEL=0',
+}
+
+/** A certificate with those of the chain that are sent with it. */
+function server(wanted: Wanted, ...chain: Issued[]): ServerCertificate {
+  const { key, pem } = issue(wanted)
+  return { cert: pem + chain.map((each) => each.pem).join(''), key: key.pem }
+}
+
+function issue({ name, names = [], from = '2020-01-01', to = '2120-01-01', issuer, isAuthority, key }: Wanted): Issued {
+  const own = key ?? serverKey
+  const certificate = forge.pki.createCertificate()
+  certificate.publicKey = forge.pki.setRsaPublicKey(own.forge.n, own.forge.e)
+  certificate.serialNumber = '01'
+  certificate.validity.notBefore = new Date(from)
+  certificate.validity.notAfter = new Date(to)
+  certificate.setSubject([{ name: 'commonName', value: name }])
+  certificate.setIssuer([{ name: 'commonName', value: issuer?.name ?? name }])
+  const altNames = names.map((each) => (each === '127.0.0.1' ? { type: 7, ip: each } : { type: 2, value: each }))
+  certificate.setExtensions([
+    ...(isAuthority ? [{ name: 'basicConstraints', cA: true, critical: true }] : []),
+    ...(altNames.length > 0 ? [{ name: 'subjectAltName', altNames }] : []),
+  ])
+  certificate.sign((issuer?.key ?? own).forge, forge.md.sha256.create())
+  return { name, key: own, pem: forge.pki.certificateToPem(certificate) }
+}
+
+function newKey(modulusLength: number): Key {
+  const pem = generateKeyPairSync('rsa', { modulusLength }).privateKey.export({
+    type: 'pkcs8',
+    format: 'pem',
+  }) as string
+  return { pem, forge: forge.pki.privateKeyFromPem(pem) }
 }
