@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs'
+import { expect, onTestFinished, test } from 'vitest'
+import { ATTEMPT_ERROR_CLASSES } from '../schema/outcomes.ts'
+import { outcomeOf } from '../src/deliveries/outcome.ts'
+import { DEFAULT_RETRY_POLICY, nextAttemptAt } from '../src/deliveries/retry-policy.ts'
+import { signStandard } from '../src/deliveries/sign.ts'
+import { delaysOf } from '../src/endpoints/retry-schedule.ts'
+import { parseSecret } from '../src/endpoints/signing-secret.ts'
+import { codeBlock, codeIn, DOCUMENT, tableBelow } from './receivers/document.ts'
+import { createEndpoint, publish, startServer } from './support/app.ts'
+import { startReceiver } from './support/receiver.ts'
+
+/** schema/webhook.md says what the code does. Its own code is run by `npm run test:receivers`. */
+
+const [vector] = JSON.parse(readFileSync(new URL('vectors/standard-webhooks.json', import.meta.url), 'utf8')).v1
+
+test('every class of error is described, and no other', () => {
+  const rows = tableBelow('## When attempts fail')
+  expect(rows.map(([name]) => codeIn(name))).toEqual([...ATTEMPT_ERROR_CLASSES])
+  for (const cells of rows)
+    expect(
+      cells.every((cell) => cell !== ''),
+      cells[0],
+    ).toBe(true)
+})
+
+test('the schedule is the default one', () => {
+  const delays = delaysOf(DEFAULT_RETRY_POLICY)
+  const [first, ...rows] = tableBelow('## Retries')
+  expect(first).toEqual(['1', '–', '–', '–'])
+  expect(rows).toHaveLength(delays.length)
+  const total = (random: number, attempts: number) =>
+    Array.from({ length: attempts }, (_, index) => waitAfter(index + 1, random)).reduce((sum, wait) => sum + wait, 0)
+  rows.forEach(([attempt, wait, elapsed, between], index) => {
+    expect(attempt).toBe(String(index + 2))
+    expect(secondsOf(wait)).toBe(delays[index])
+    expect(secondsOf(elapsed)).toBe(total(0.5, index + 1))
+    expect(between?.split(' – ').map(secondsOf)).toEqual([total(0, index + 1), total(1, index + 1)])
+  })
+  expect(DOCUMENT).toContain('Ten attempts in 75 h 35 m')
+  expect(secondsOf(rows.at(-1)?.[2])).toBe(secondsOf('75 h 35 m 5 s'))
+})
+
+/** Seconds from a failed attempt to the next, with this much of chance. */
+function waitAfter(attempt: number, random: number): number {
+  const next = nextAttemptAt(DEFAULT_RETRY_POLICY, attempt, FAILED, new Date(0), () => random)
+  return Math.round((next as Date).getTime() / 1000)
+}
+
+const FAILED = { succeeded: false, retryAfterMs: null }
+
+/** `2 h 35 m 5 s`, `5 min` */
+function secondsOf(text = ''): number {
+  const seconds: Record<string, number> = { h: 3600, m: 60, min: 60, s: 1 }
+  return [...text.matchAll(/(\d+) (h|min|m|s)\b/g)].reduce(
+    (sum, [, count, unit]) => sum + Number(count) * (seconds[unit as string] as number),
+    0,
+  )
+}
+
+test('what answers mean', () => {
+  const said = new Map<number, string>()
+  // From below: the rows above are the exceptions of the ranges there.
+  for (const [statuses = '', meaning = ''] of tableBelow('## Answer it').reverse()) {
+    if (statuses === 'nothing') continue
+    for (const range of statuses.split(', ')) {
+      const [from, to = from] = range.split('–').map(Number) as [number, number?]
+      for (let status = from; status <= to; status++) said.set(status, meaning)
+    }
+  }
+  for (let status = 200; status <= 599; status++) {
+    const { succeeded, gone } = outcomeOf({ status, headers: [], failure: null }, new Date())
+    expect(said.get(status), String(status)).toMatch(succeeded ? /^Delivered/ : /^Failure/)
+    expect(said.get(status)?.includes('disabled'), String(status)).toBe(gone)
+  }
+})
+
+test.each`
+  value                              | seconds
+  ${'120'}                           | ${120}
+  ${'Sat, 21 Nov 2026 12:00:00 GMT'} | ${3600}
+  ${'999999'}                        | ${24 * 3600}
+  ${'-1'}                            | ${null}
+  ${'soon'}                          | ${null}
+`('Retry-After: $value', ({ value, seconds }) => {
+  const now = new Date('2026-11-21T11:00:00Z')
+  const { retryAfterMs } = outcomeOf({ status: 503, headers: [['retry-after', value]], failure: null }, now)
+  expect(retryAfterMs).toBe(seconds === null ? null : seconds * 1000)
+  if (seconds > 0 && seconds < 24 * 3600) expect(DOCUMENT).toContain(`\`${value}\``)
+})
+
+test('the request shown is genuine, and of the form of a real one', async () => {
+  const { api } = await startServer()
+  const receiver = await startReceiver()
+  onTestFinished(() => receiver.close())
+  await createEndpoint(api, { url: receiver.url, secret: vector.secrets[0] })
+  await publish(api, { type: 'invoice.paid', version: '2026-11-01', payload: {} })
+  const [real] = await receiver.waitForRequests(1)
+  const shown = requestShown()
+
+  const names = real?.rawHeaders.map(([name]) => name)
+  expect([...shown.headers.keys()]).toEqual(names)
+  expect(
+    tableBelow('## The request')
+      .map(([name]) => codeIn(name))
+      .toSorted(),
+  ).toEqual(names?.toSorted())
+  expect(Object.keys(JSON.parse(shown.body))).toEqual(Object.keys(JSON.parse(String(real?.body))))
+  expect(bodyFields()).toEqual(Object.keys(JSON.parse(String(real?.body))))
+  expect(shown.headers.get('content-length')).toBe(String(Buffer.byteLength(shown.body)))
+  expect(shown.headers.get('webhook-id')).toBe(JSON.parse(shown.body).id)
+  const signable = {
+    id: shown.headers.get('webhook-id') as string,
+    timestamp: Number(shown.headers.get('webhook-timestamp')),
+    body: shown.body,
+  }
+  expect(signStandard(signable, vector.secrets)).toBe(shown.headers.get('webhook-signature'))
+})
+
+function requestShown(): { headers: Map<string, string>; body: string } {
+  const [head = '', body = ''] = codeBlock('http').trimEnd().split('\n\n')
+  const lines = head.split('\n').slice(1)
+  return { headers: new Map(lines.map((line) => line.split(': ') as [string, string])), body }
+}
+
+/** The second table of its section. */
+function bodyFields(): string[] {
+  const rows = DOCUMENT.split('The body is one JSON object:')[1]?.split('\n\n')[1]?.split('\n').slice(2) ?? []
+  return rows.map((row) => codeIn(row.split('|')[1]?.trim()))
+}
+
+test('the worked example is the published vector', () => {
+  const { id, timestamp, body, signature, secrets } = vector
+  const digest = Buffer.from(signature.slice('v1,'.length), 'base64').toString('hex')
+  const rows = Object.fromEntries(tableBelow('### Check yourself').map(([what, value]) => [what, codeIn(value)]))
+  expect(rows).toEqual({
+    secret: secrets[0],
+    '`webhook-id`': id,
+    '`webhook-timestamp`': String(timestamp),
+    body,
+    'key, in hex': parseSecret(secrets[0])?.toString('hex'),
+    'signed content': `${id}.${timestamp}.${body}`,
+    'HMAC-SHA256, in hex': digest,
+    '`webhook-signature`': signature,
+  })
+})
+
+test('every link inside the page leads somewhere', () => {
+  const prose = DOCUMENT.replace(/\n```.*?\n```\n/gs, '\n')
+  const anchors = [...prose.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  const links = [...prose.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor)
+  expect(links.length).toBeGreaterThan(15)
+  for (const link of links) expect(anchors).toContain(link)
+})
