@@ -1,12 +1,14 @@
 import { createFeed } from './attempts/feed.ts'
 import type { Config } from './config.ts'
 import { createRedeliverer } from './deliveries/redeliver.ts'
-import { type Networks, parseNetworks } from './egress/address-rules.ts'
-import { createEgress } from './egress/request.ts'
+import { parseNetworks } from './egress/address-rules.ts'
+import { parseProxy } from './egress/proxy-url.ts'
+import { createEgress, type EgressOptions } from './egress/request.ts'
+import { parseHosts, type UrlRules } from './egress/url-rules.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
-import { createHttpServer } from './http/server.ts'
+import { createHttpServer, type HttpServer } from './http/server.ts'
 import { type Installed, install } from './install.ts'
 import type { Log } from './log.ts'
 import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
@@ -82,7 +84,7 @@ type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end:
 
 async function start(context: StartContext): Promise<Started> {
   const { config, log, overrides, onEnd } = context
-  const allowNetworks = parseNetworks(config.allowNetworks)
+  const urlRules = urlRulesOf(config)
   const { address, alone } = await reachPostgres(context)
   const db = await pool(context, address, { name: 'api', max: 10 })
   await checkDatabase(db)
@@ -95,24 +97,34 @@ async function start(context: StartContext): Promise<Started> {
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake-ups', log }), log)
   onEnd(() => wake.close())
 
-  const parts: Parts = { ...installed, db, clock, wake, sealer }
-  if (worker) await startDelivering(context, { ...parts, db: worker }, allowNetworks)
-  const url = config.role === 'worker' ? null : await startServing(context, parts)
+  const parts: Parts = { ...installed, db, clock, wake, sealer, urlRules }
+  // Asked by the egress at every connection: where it listens is known once it does.
+  let server: HttpServer | null = null
+  if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? null)
+  if (config.role !== 'worker') server = await startServing(context, parts)
+  const url = server?.url() ?? null
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
   return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
 }
 
-type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer }
+type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer; urlRules: UrlRules }
 
-async function startDelivering(context: StartContext, parts: Parts, allowNetworks: Networks): Promise<void> {
+function urlRulesOf({ allowNetworks, allowHosts, httpsOnly }: Config): UrlRules {
+  return { allowNetworks: parseNetworks(allowNetworks), allowHosts: parseHosts(allowHosts), httpsOnly }
+}
+
+type OwnAddress = NonNullable<EgressOptions['ownAddress']>
+
+async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<void> {
   const { config, log, onEnd } = context
-  const egress = createEgress({ allowNetworks, log })
+  const proxy = config.egressProxy === null ? null : parseProxy(config.egressProxy)
+  const egress = createEgress({ ...parts.urlRules, proxy, ownAddress, log })
   onEnd(() => egress.close())
   const worker = await startWorker({ ...parts, log, egress, concurrency: config.workerConcurrency })
   onEnd((deadline) => worker.stop(deadline))
 }
 
-async function startServing({ config, log, onEnd }: StartContext, parts: Parts): Promise<string> {
+async function startServing({ config, log, onEnd }: StartContext, parts: Parts): Promise<HttpServer> {
   const { db, queue, epoch, wake, clock } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
@@ -135,7 +147,7 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   })
   await server.listen()
   onEnd(() => server.close())
-  return server.url()
+  return server
 }
 
 async function pool({ log, onEnd }: StartContext, address: Address, options: Omit<PoolOptions, 'log'>): Promise<Db> {

@@ -15,6 +15,10 @@ export type Config = {
   adminKey: string | null
   masterKeys: string | null
   allowNetworks: string
+  allowHosts: string
+  httpsOnly: boolean
+  /** Where everything that leaves goes through; may hold a password. */
+  egressProxy: string | null
   allowedOrigins: string[]
   introspection: boolean
   graphiql: boolean
@@ -71,6 +75,9 @@ const variables = z.object({
     .optional(),
   POSTRIDER_MASTER_KEYS: z.string().min(1).optional(),
   POSTRIDER_ALLOW_NETWORKS: z.string().default(''),
+  POSTRIDER_ALLOW_HOSTS: z.string().default(''),
+  POSTRIDER_HTTPS_ONLY: flag(false),
+  POSTRIDER_EGRESS_PROXY: z.string().optional(),
   POSTRIDER_ALLOWED_ORIGINS: z.string().default(''),
   POSTRIDER_INTROSPECTION: flag(true),
   POSTRIDER_GRAPHIQL: flag(true),
@@ -129,6 +136,9 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unkn
     adminKey: env.POSTRIDER_ADMIN_KEY ?? null,
     masterKeys: env.POSTRIDER_MASTER_KEYS ?? null,
     allowNetworks: env.POSTRIDER_ALLOW_NETWORKS,
+    allowHosts: env.POSTRIDER_ALLOW_HOSTS,
+    httpsOnly: env.POSTRIDER_HTTPS_ONLY,
+    egressProxy: env.POSTRIDER_EGRESS_PROXY ?? null,
     allowedOrigins,
     introspection: env.POSTRIDER_INTROSPECTION,
     graphiql: env.POSTRIDER_GRAPHIQL,

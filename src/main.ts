@@ -1,6 +1,8 @@
 import { createApp, type Started } from './app.ts'
 import { type Config, readConfig } from './config.ts'
 import { parseNetworks } from './egress/address-rules.ts'
+import { parseProxy } from './egress/proxy-url.ts'
+import { parseHosts } from './egress/url-rules.ts'
 import { createLog } from './log.ts'
 import { parseMasterKeys } from './sealing/master-keys.ts'
 
@@ -10,6 +12,8 @@ const SAME_SIGNAL_MS = 1000
 async function main(): Promise<void> {
   const config = readConfig(undefined, {
     POSTRIDER_ALLOW_NETWORKS: parseNetworks,
+    POSTRIDER_ALLOW_HOSTS: parseHosts,
+    POSTRIDER_EGRESS_PROXY: parseProxy,
     POSTRIDER_MASTER_KEYS: parseMasterKeys,
   })
   const log = createLog(config.logLevel)
@@ -43,9 +47,6 @@ function welcome(config: Config, { url, firstKey }: Started): void {
       : [
           `  Admin key          ${firstKey}\n                     Keep it: it is shown only this once. Lost? Start with another in POSTRIDER_ADMIN_KEY.`,
         ]),
-    ...(config.role !== 'api' && config.allowNetworks === ''
-      ? ['\n  Nothing can be delivered yet: POSTRIDER_ALLOW_NETWORKS says where to, e.g. 127.0.0.0/8']
-      : []),
   ]
   process.stdout.write(`${lines.join('\n')}\n\n`)
 }

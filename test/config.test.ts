@@ -1,13 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { InvalidConfiguration, readConfig } from '../src/config.ts'
+import { type Checks, InvalidConfiguration, readConfig } from '../src/config.ts'
+import { parseNetworks } from '../src/egress/address-rules.ts'
+import { parseProxy } from '../src/egress/proxy-url.ts'
+import { parseHosts } from '../src/egress/url-rules.ts'
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 
+// As the process itself has them.
+const CHECKS: Checks = {
+  POSTRIDER_ALLOW_NETWORKS: parseNetworks,
+  POSTRIDER_ALLOW_HOSTS: parseHosts,
+  POSTRIDER_EGRESS_PROXY: parseProxy,
+}
+
 function faultsOf(environment: Record<string, string>): string[] {
   try {
-    readConfig(environment)
+    readConfig(environment, CHECKS)
   } catch (error) {
     if (error instanceof InvalidConfiguration) return error.faults
     throw error
@@ -25,6 +35,9 @@ test('an empty environment is a whole configuration', () => {
     adminKey: null,
     masterKeys: null,
     allowNetworks: '',
+    allowHosts: '',
+    httpsOnly: false,
+    egressProxy: null,
     allowedOrigins: [],
     introspection: true,
     graphiql: true,
@@ -47,6 +60,9 @@ test('what is given is taken', () => {
     DATABASE_URL: 'postgres://u:p@db:5432/postrider',
     POSTRIDER_MASTER_KEYS: 'AAAA',
     POSTRIDER_ROLE: 'worker',
+    POSTRIDER_ALLOW_HOSTS: 'localhost',
+    POSTRIDER_HTTPS_ONLY: 'true',
+    POSTRIDER_EGRESS_PROXY: 'http://proxy.internal:3128',
     POSTRIDER_ALLOWED_ORIGINS: 'https://a.example, http://localhost:3000',
     POSTRIDER_INTROSPECTION: 'false',
     POSTRIDER_WORKER_CONCURRENCY: '8',
@@ -56,6 +72,9 @@ test('what is given is taken', () => {
     port: 0,
     databaseUrl: 'postgres://u:p@db:5432/postrider',
     role: 'worker',
+    allowHosts: 'localhost',
+    httpsOnly: true,
+    egressProxy: 'http://proxy.internal:3128',
     allowedOrigins: ['https://a.example', 'http://localhost:3000'],
     introspection: false,
     workerConcurrency: 8,
@@ -69,6 +88,7 @@ test('every fault is told at once, by name', () => {
     POSTRIDER_ROLE: 'boss',
     POSTRIDER_ADMIN_KEY: 'short',
     POSTRIDER_ALLOWED_ORIGINS: 'https://a.example/path',
+    POSTRIDER_HTTPS_ONLY: '1',
     POSTRIDER_GRAPHIQL: 'yes',
     POSTRIDER_MAX_PAYLOAD_BYTES: 'many',
     POSTRIDER_IDEMPOTENCY_HOURS: '0',
@@ -81,6 +101,7 @@ test('every fault is told at once, by name', () => {
     'POSTRIDER_ADMIN_KEY',
     'POSTRIDER_ALLOWED_ORIGINS',
     'POSTRIDER_GRAPHIQL',
+    'POSTRIDER_HTTPS_ONLY',
     'POSTRIDER_IDEMPOTENCY_HOURS',
     'POSTRIDER_LOG_LEVEL',
     'POSTRIDER_MASTER_KEYS',
@@ -100,6 +121,10 @@ test.each`
   ${{ DATABASE_URL: 'mysql://db' }}                        | ${'DATABASE_URL must look like postgres://user:password@host:5432/database'}
   ${{ DATABASE_URL: 'postgres://db/postrider' }}           | ${'POSTRIDER_MASTER_KEYS is required with DATABASE_URL'}
   ${{ POSTRIDER_ALLOWED_ORIGINS: 'https://a.example *' }}  | ${'POSTRIDER_ALLOWED_ORIGINS has "*", which is not an origin'}
+  ${{ POSTRIDER_ALLOW_NETWORKS: '10/8 ::1' }}              | ${'POSTRIDER_ALLOW_NETWORKS: not a network (like 10.0.0.0/8 or fd00::/8) or an address: "10/8"'}
+  ${{ POSTRIDER_ALLOW_HOSTS: 'a b:1' }}                    | ${'POSTRIDER_ALLOW_HOSTS: not a host name'}
+  ${{ POSTRIDER_EGRESS_PROXY: 'proxy:3128' }}              | ${'POSTRIDER_EGRESS_PROXY: must look like http://user:password@proxy.internal:3128'}
+  ${{ POSTRIDER_HTTPS_ONLY: 'yes' }}                       | ${'POSTRIDER_HTTPS_ONLY must be true or false'}
   ${{ POSTRIDER_INTROSPECTION: 'TRUE' }}                   | ${'POSTRIDER_INTROSPECTION must be true or false'}
   ${{ POSTRIDER_ADMIN_KEY: 'with a space in its middle' }} | ${'POSTRIDER_ADMIN_KEY must be 16 to 256 visible ASCII characters'}
 `('$environment → $fault', ({ environment, fault }) => {
@@ -111,11 +136,12 @@ test('no secret is repeated', () => {
     DATABASE_URL: 'postgre://user:canary-1@db/postrider',
     POSTRIDER_ADMIN_KEY: 'canary-2',
     POSTRIDER_MASTER_KEYS: 'canary-3',
+    POSTRIDER_EGRESS_PROXY: 'socks5://user:canary-4@proxy.internal:1080',
     PORT: 'x',
   }
   const error = (() => {
     try {
-      return readConfig(environment)
+      return readConfig(environment, CHECKS)
     } catch (error) {
       return error as Error & { cause?: unknown }
     }
@@ -159,6 +185,8 @@ describe('what is written about the configuration', () => {
 
   test('what is given as an example is accepted', () => {
     const environment = Object.fromEntries(example.map(({ name, value }) => [name, value]))
-    expect(readConfig({ ...environment, POSTRIDER_MASTER_KEYS: 'given' }).unknown).toEqual([])
+    expect(readConfig({ ...environment, POSTRIDER_MASTER_KEYS: 'given' }, CHECKS).unknown).toEqual([])
+    // The file is read by a shell.
+    for (const { name, value } of example) expect(value, name).not.toMatch(/[\s&;]/)
   })
 })

@@ -7,7 +7,11 @@ type Network = readonly [Address, number]
 /** The operator's allow list: networks that endpoints may point into although they are not public. */
 export type Networks = readonly Network[]
 
-export type Verdict = { allowed: boolean; reason?: string }
+/**
+ * The reason reads on from the address: "points into a private network". `meant` is the network to allow, where somebody
+ * may well want to deliver there.
+ */
+export type Verdict = { allowed: true } | { allowed: false; reason: string; meant?: string }
 
 /** A rule's opinion of an address, or null when it has none and the next rule decides. */
 type Rule = (address: Address, allow: Networks) => Verdict | null
@@ -32,36 +36,133 @@ export function parseNetworks(text: string): Networks {
   return networks.filter((network) => network !== null)
 }
 
-/** Whether a socket to this address may be opened. The first rule with an opinion decides; without one it is refused. */
+/** Whether a socket to this address may be opened. The first rule with an opinion decides; what is left is public. */
 export function judgeAddress(address: string, allow: Networks): Verdict {
   const parsed = parseAddress(address)
-  if (parsed === null) return { allowed: false, reason: 'not an IP address' }
+  if (parsed === null) return { allowed: false, reason: 'is not an IP address' }
   for (const rule of RULES) {
     const verdict = rule(parsed, allow)
     if (verdict !== null) return verdict
   }
-  return { allowed: false, reason: 'not in an allowed network' }
+  return { allowed: true }
 }
 
 /** Whether two spellings name the same address; `::ffff:127.0.0.1` is 127.0.0.1. */
 export function sameAddress(one: string, other: string): boolean {
   const a = parseAddress(one)
   const b = parseAddress(other)
-  return a !== null && b !== null && a.toNormalizedString() === b.toNormalizedString()
+  return a !== null && b !== null && isSame(a, b)
 }
 
-const RULES: readonly Rule[] = [insideAllowedNetwork]
+const RULES: readonly Rule[] = [metadataUnlessNamed, insideAllowedNetwork, insideForbiddenNetwork, isatap, notGlobal]
+
+// Whoever can make us call one of these holds the machine's credentials. An allowed 169.254.0.0/16 or 0.0.0.0/0 does not
+// mean them; an entry for the one address does. From the documentation of the providers and of cloud-init's data sources.
+const METADATA = [
+  // Nearly all of them; AWS ECS and EKS, and AWS by IPv6.
+  ...parseNetworks('169.254.169.254 169.254.170.2 169.254.170.23 fd00:ec2::254 fd00:ec2::23'),
+  // Google by IPv6; Azure, by a public number; Oracle, the classic and by IPv6.
+  ...parseNetworks('fd20:ce::254 168.63.129.16 192.0.0.192 fd00:c1::a9fe:a9fe'),
+  // Alibaba; Tencent.
+  ...parseNetworks('100.100.100.200 fd00:100::100:200 169.254.0.23 169.254.10.10'),
+  // OpenStack by IPv6; Akamai; Scaleway.
+  ...parseNetworks('fe80::a9fe:a9fe fd00:a9fe:a9fe::1 169.254.42.42 fd00:42::42'),
+]
+
+type Forbidden = { network: Network; reason: string; meant: boolean }
+
+function forbid(reason: string, networks: string, meant = false): Forbidden[] {
+  return parseNetworks(networks).map((network) => ({ network, reason, meant }))
+}
+
+const MEANT = true
+
+// IANA, "IPv4 Special-Purpose Address Registry" and "IPv6 Special-Purpose Address Registry" (RFC 6890 and its successors),
+// and multicast.
+const FORBIDDEN: readonly Forbidden[] = [
+  ...forbid('points back to this machine', '127.0.0.0/8 ::1', MEANT),
+  ...forbid('points to an address that stands for "this machine"', '0.0.0.0/8 ::'),
+  ...forbid('points into a private network', '10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7', MEANT),
+  ...forbid('points into the shared network of a provider', '100.64.0.0/10', MEANT),
+  ...forbid('points to a link-local address', '169.254.0.0/16', MEANT),
+  ...forbid('points to a link-local address', 'fe80::/10 fec0::/10'),
+  ...forbid('points into a network for benchmarks', '198.18.0.0/15', MEANT),
+  ...forbid('points into a network for documentation', '192.0.2.0/24 198.51.100.0/24 203.0.113.0/24'),
+  ...forbid('points into a network for documentation', '2001:db8::/32 3fff::/20'),
+  ...forbid('points into a network for protocols', '192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24'),
+  ...forbid('points into a network for protocols', '192.175.48.0/24 2001::/23 2620:4f:8000::/48 3ffe::/16'),
+  ...forbid('points to a multicast or reserved address', '224.0.0.0/4 240.0.0.0/4 ff00::/8'),
+  // Refused whatever is inside: the gateway may reach what we may not, and what is inside can be written in many ways.
+  ...forbid('points through a gateway into IPv4', '64:ff9b::/96 64:ff9b:1::/48', MEANT),
+  ...forbid('points through a gateway into IPv4', '2002::/16'),
+]
+
+const GLOBAL_UNICAST = parseNetworks('2000::/3')
+
+function metadataUnlessNamed(address: Address, allow: Networks): Verdict | null {
+  const meanings = [address, ...carriedV4(address)]
+  if (!meanings.some((meaning) => METADATA.some(([metadata]) => isSame(metadata, meaning)))) return null
+  const named = allow.some(([network, bits]) => bits === sizeOf(network) && isSame(network, address))
+  return named ? { allowed: true } : { allowed: false, reason: 'points to a metadata service' }
+}
 
 function insideAllowedNetwork(address: Address, allow: Networks): Verdict | null {
-  const inside = allow.some(([network, bits]) => network.kind() === address.kind() && address.match(network, bits))
-  return inside ? { allowed: true } : null
+  return allow.some((network) => contains(network, address)) ? { allowed: true } : null
+}
+
+function insideForbiddenNetwork(address: Address): Verdict | null {
+  const found = FORBIDDEN.find(({ network }) => contains(network, address))
+  if (found === undefined) return null
+  const { reason, network, meant } = found
+  return { allowed: false, reason, ...(meant ? { meant: network.join('/') } : {}) }
+}
+
+/** RFC 5214, section 6.1: an interface identifier of 0000:5efe or 0200:5efe, and the IPv4 address behind the tunnel. */
+function isatap(address: Address): Verdict | null {
+  return isIsatap(address) ? { allowed: false, reason: 'points into an IPv4 tunnel (ISATAP)' } : null
+}
+
+function notGlobal(address: Address): Verdict | null {
+  if (address.kind() === 'ipv4' || GLOBAL_UNICAST.some((network) => contains(network, address))) return null
+  return { allowed: false, reason: 'points outside the public IPv6 addresses (2000::/3)' }
+}
+
+function isIsatap(address: Address): boolean {
+  const [u, zero, oui, type] = address.toByteArray().slice(8)
+  return (u === 0 || u === 2) && zero === 0 && oui === 0x5e && type === 0xfe
+}
+
+const [COMPATIBLE, TRANSLATED, NAT64, LOCAL_NAT64, SIX_TO_FOUR] = parseNetworks(
+  '::/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 2002::/16',
+) as [Network, Network, Network, Network, Network]
+
+/** Where a gateway would take it, had the operator allowed the network of the gateway (RFC 3056, 5214, 6052, 8215). */
+function carriedV4(address: Address): Address[] {
+  const bytes = address.toByteArray()
+  const at = (...places: number[]) => new ipaddr.IPv4(places.map((place) => bytes[place] as number))
+  if (contains(SIX_TO_FOUR, address)) return [at(2, 3, 4, 5)]
+  if (contains(LOCAL_NAT64, address)) return [at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), at(12, 13, 14, 15)]
+  const last = [COMPATIBLE, TRANSLATED, NAT64].some((network) => contains(network, address)) || isIsatap(address)
+  return last ? [at(12, 13, 14, 15)] : []
+}
+
+function sizeOf(address: Address): 32 | 128 {
+  return address.kind() === 'ipv4' ? 32 : 128
+}
+
+function contains([network, bits]: Network, address: Address): boolean {
+  return network.kind() === address.kind() && address.match(network, bits)
+}
+
+function isSame(one: Address, other: Address): boolean {
+  return contains([one, sizeOf(one)], other)
 }
 
 function parseNetwork(entry: string): Network | null {
   const [text, prefix, ...rest] = entry.split('/')
   if (text === undefined || rest.length > 0 || isIP(text) === 0 || text.includes('%')) return null
   const address = ipaddr.parse(text)
-  const size = address.kind() === 'ipv4' ? 32 : 128
+  const size = sizeOf(address)
   const bits = prefix === undefined ? size : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
   if (!(bits <= size)) return null
   // Addresses are unwrapped before they are judged, so a mapped network must be unwrapped as well, or it matches nothing.
@@ -72,8 +173,9 @@ function parseNetwork(entry: string): Network | null {
 }
 
 function parseAddress(text: string): Address | null {
-  // node:net first: ipaddr.js also reads `127.1`, `0x7f.1` and `2130706433`, which are no answers of a resolver.
-  if (isIP(text) === 0) return null
+  // node:net first: ipaddr.js also reads `127.1`, `0x7f.1` and `2130706433`, which are no answers of a resolver. A zone
+  // (`fe80::1%eth0`) names a wire of this machine, which is nobody else's to choose.
+  if (isIP(text) === 0 || text.includes('%')) return null
   const address = ipaddr.parse(text)
   return address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() ? address.toIPv4Address() : address
 }

@@ -1,6 +1,8 @@
+export type Target = { protocol: 'http:' | 'https:'; hostname: string; port: number }
+
 /** How far the opening of a socket has come, and what each phase took. Filled in as it goes, readable at any moment. */
 export type Opening = {
-  phase: 'dns' | 'connect' | 'tls' | 'open'
+  phase: 'dns' | 'connect' | 'proxy' | 'tls' | 'open'
   dnsMs: number | null
   connectMs: number | null
   tlsMs: number | null

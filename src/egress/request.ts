@@ -1,12 +1,12 @@
 import { Buffer } from 'node:buffer'
-import type { SecureContextOptions } from 'node:tls'
 import { type Log, silentLog } from '../log.ts'
-import type { Networks } from './address-rules.ts'
-import { createConnector, type Dial } from './connector.ts'
+import { type ConnectorOptions, createConnector } from './connector.ts'
 import { createExchange, type EgressRequest, type EgressResult } from './exchange.ts'
 import { type EgressFailure, failureOf } from './failures.ts'
 import { createLines } from './lines.ts'
-import { createSystemResolver, type Resolve } from './resolver.ts'
+import { MOST_PARSED_HEADER_BYTES } from './reads.ts'
+import { createResolver } from './resolver.ts'
+import type { Hosts } from './url-rules.ts'
 
 export type { EgressRequest, EgressResult } from './exchange.ts'
 export type { EgressFailure } from './failures.ts'
@@ -19,31 +19,28 @@ export type Egress = {
   close(): Promise<void>
 }
 
-export type EgressOptions = {
-  allowNetworks: Networks
-  resolve?: Resolve
-  dial?: Dial
+export type EgressOptions = Omit<ConnectorOptions, 'log' | 'resolve'> & {
+  /** Names that the system's resolver is asked for. */
+  allowHosts?: Hosts
+  /** In place of our own resolver, which asks the name servers of this machine. */
+  resolve?: ConnectorOptions['resolve']
   log?: Log
-  tls?: SecureContextOptions
-  connectTimeoutMs?: number
   /** How long an unused socket is kept. */
   idleMs?: number
   /** How much of a body is read, and counted, before the socket is closed. */
   maxReadBytes?: number
 }
 
-const MAX_HEADER_BYTES = 16 * 1024
-
 export function createEgress({
-  allowNetworks,
-  resolve = createSystemResolver(),
+  allowHosts = new Set(),
+  resolve = createResolver({ allowHosts }),
   log = silentLog,
   idleMs = 4000,
   maxReadBytes = 1024 * 1024,
   ...rest
 }: EgressOptions): Egress {
-  const connector = createConnector({ allowNetworks, resolve, log, ...rest })
-  const lines = createLines({ connector, maxHeaderBytes: MAX_HEADER_BYTES, idleMs })
+  const connector = createConnector({ resolve, log, ...rest })
+  const lines = createLines({ connector, maxHeaderBytes: MOST_PARSED_HEADER_BYTES, idleMs })
   let closed = false
   return {
     send(request) {

@@ -1,6 +1,6 @@
 import type { HttpMethod } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
-import { checkUrl } from '../egress/url-rules.ts'
+import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import { checkPatterns } from './matching.ts'
 import { type RetryPolicyInput, readRetryPolicy, readWhole } from './retry-schedule.ts'
@@ -26,9 +26,13 @@ export type EndpointColumns = Pick<
 const LONGEST_DESCRIPTION = 1024
 
 /** The columns that an input speaks of, checked; what it does not mention is left out. */
-export function readSettings(input: EndpointSettings, path: readonly string[]): Partial<EndpointColumns> {
+export function readSettings(
+  input: EndpointSettings,
+  path: readonly string[],
+  urlRules: UrlRules,
+): Partial<EndpointColumns> {
   return {
-    ...(input.url === undefined ? {} : { url: readUrl(input.url, [...path, 'url']) }),
+    ...(input.url === undefined ? {} : { url: readUrl(input.url, [...path, 'url'], urlRules) }),
     ...(input.description === undefined
       ? {}
       : { description: readDescription(input.description, [...path, 'description']) }),
@@ -49,10 +53,14 @@ export function readSettings(input: EndpointSettings, path: readonly string[]): 
 }
 
 /** A whole set of columns for a new endpoint: what the input does not mention has its default. */
-export function readNewSettings(input: EndpointSettings & { url: string }, path: readonly string[]): EndpointColumns {
+export function readNewSettings(
+  input: EndpointSettings & { url: string },
+  path: readonly string[],
+  urlRules: UrlRules,
+): EndpointColumns {
   return {
     url: input.url,
-    ...readSettings({ timeoutSeconds: null, maxInFlight: null, ...withoutAbsent(input) }, path),
+    ...readSettings({ timeoutSeconds: null, maxInFlight: null, ...withoutAbsent(input) }, path, urlRules),
   } as EndpointColumns
 }
 
@@ -61,10 +69,10 @@ function withoutAbsent<T extends object>(input: T): T {
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as T
 }
 
-function readUrl(url: string | null, path: string[]): string {
+function readUrl(url: string | null, path: string[], rules: UrlRules): string {
   if (url === null)
     throw new Mistake('INVALID_INPUT', path, 'An endpoint always has a URL: there is no default to go back to.')
-  return checkUrl(url, path)
+  return checkUrl(url, path, rules)
 }
 
 function readDescription(text: string | null, path: string[]): string | null {

@@ -2,6 +2,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
+import type { UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -20,18 +21,19 @@ export type SaveContext = {
   sealer: Pick<Sealer, 'seal'>
   wake: Pick<Wake, 'signal'>
   clock: Clock
+  urlRules: UrlRules
 }
 
 export type NewEndpoint = EndpointSettings & { url: string; secret?: string | null | undefined }
 
 /** Makes an endpoint and its signing secret, which is returned in the clear this once. */
 export async function createEndpoint(
-  { db, sealer, clock }: SaveContext,
+  { db, sealer, clock, urlRules }: SaveContext,
   tenantId: TenantId,
   input: NewEndpoint,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
   const { secret: given, ...settings } = input
-  const columns = readNewSettings(settings, ['input'])
+  const columns = readNewSettings(settings, ['input'], urlRules)
   const secret = chooseSecret(given, ['input', 'secret'])
   const now = clock.now()
   const endpoint = await db.orm.transaction(async (tx) => {
@@ -50,7 +52,7 @@ export async function updateEndpoint(
   id: EndpointId,
   input: EndpointSettings,
 ): Promise<Endpoint> {
-  return change(context, reach, id, readSettings(input, ['input']))
+  return change(context, reach, id, readSettings(input, ['input'], context.urlRules))
 }
 
 /** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */

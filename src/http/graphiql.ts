@@ -92,7 +92,7 @@ query WhyDidItFail {
       eventType
       state
       waitingFor
-      nextAttemptAt
+      plannedAttempts
       attempts(first: 3) {
         nodes {
           number

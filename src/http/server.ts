@@ -38,6 +38,8 @@ export type HttpServer = {
   listen(): Promise<void>
   /** Where it listens, like `http://127.0.0.1:4000`. */
   url(): string
+  /** The address and port that it listens on, chosen ones too; null before and after. */
+  address(): { address: string; port: number } | null
   /** Takes no more requests, ends live subscriptions, and gives what is under way a moment to end. */
   close(): Promise<void>
 }
@@ -83,6 +85,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   return {
     listen: () => listen(server, host, port),
     url: () => urlOf(server, host),
+    address: () => server.address() as AddressInfo | null,
     async close() {
       webSockets.close()
       if (server.listening) await connections.close(CLOSE_WITHIN_MS)

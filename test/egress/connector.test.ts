@@ -3,7 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
 import { createConnector, type Dial, type Target } from '../../src/egress/connector.ts'
 import { newOpening } from '../../src/egress/opening.ts'
-import { createSystemResolver, type Resolve } from '../../src/egress/resolver.ts'
+import type { Resolve } from '../../src/egress/resolver.ts'
 import { silentLog } from '../../src/log.ts'
 import { startRawReceiver } from '../support/receiver.ts'
 
@@ -67,7 +67,7 @@ test.each([
   'http://127。0。0。1/',
   'http://%31%32%37.0.0.1/',
 ])('%s is the literal 127.0.0.1, and is judged as that', async (url) => {
-  const outside = await world({ allow: '10.0.0.0/8' })
+  const outside = await world({ allow: '' })
   await expect(outside.open(url)).rejects.toMatchObject({ code: 'BLOCKED_ADDRESS' })
   expect(outside.dialled).toEqual([])
 
@@ -82,7 +82,7 @@ test('a v6 literal in brackets, also a mapped one', async () => {
   const { open, dialled } = await world()
   await open('http://[::1]/')
   await open('http://[::ffff:127.0.0.1]/')
-  await expect(open('http://[::ffff:8.8.8.8]/')).rejects.toMatchObject({ code: 'BLOCKED_ADDRESS' })
+  await expect(open('http://[::ffff:192.168.0.1]/')).rejects.toMatchObject({ code: 'BLOCKED_ADDRESS' })
   await expect(open('http://[::]/')).rejects.toMatchObject({ code: 'BLOCKED_ADDRESS' })
   expect(dialled).toEqual(['::1', '::ffff:7f00:1'])
 })
@@ -90,7 +90,7 @@ test('a v6 literal in brackets, also a mapped one', async () => {
 test.each`
   answer                             | dialled
   ${['10.0.0.1']}                    | ${['10.0.0.1']}
-  ${['8.8.8.8', '10.0.0.1']}         | ${['10.0.0.1']}
+  ${['192.168.0.1', '10.0.0.1']}     | ${['10.0.0.1']}
   ${['10.0.0.1', '169.254.169.254']} | ${['10.0.0.1']}
   ${['::ffff:10.0.0.1']}             | ${['::ffff:10.0.0.1']}
 `('of a name that resolves to $answer, $dialled is dialled', async ({ answer, dialled }) => {
@@ -102,7 +102,7 @@ test.each`
   expect(name.opening.dnsMs).toBeGreaterThanOrEqual(0)
 })
 
-test.each([[['8.8.8.8']], [['169.254.169.254', '::ffff:192.168.0.1']], [['0.0.0.0']], [['nonsense']]])(
+test.each([[['192.168.0.1']], [['169.254.169.254', '::ffff:192.168.0.1']], [['0.0.0.0']], [['nonsense']]])(
   'a name that resolves to %j is blocked; the consumer learns its host, the operator the addresses',
   async (answer) => {
     const { open, dialled, log } = await world({ resolve: resolvesTo(...answer) })
@@ -111,7 +111,8 @@ test.each([[['8.8.8.8']], [['169.254.169.254', '::ffff:192.168.0.1']], [['0.0.0.
 
     expect(error).toMatchObject({ code: 'BLOCKED_ADDRESS', message: expect.stringContaining('hooks.test') })
     expect(error.message).not.toContain(answer[0])
-    expect(log.warn).toHaveBeenCalledWith({ host: 'hooks.test', addresses: answer }, expect.anything())
+    const refused = answer.map((address) => ({ address, reason: expect.any(String) }))
+    expect(log.warn).toHaveBeenCalledWith({ host: 'hooks.test', port: 80, refused }, expect.anything())
     expect(dialled).toEqual([])
   },
 )
@@ -186,13 +187,8 @@ test('a silent address leaves time for the next one', async () => {
   expect(performance.now() - startedAt).toBeLessThan(390)
 })
 
-test.each`
-  what                         | resolve
-  ${'no answer'}               | ${resolvesTo()}
-  ${'an error'}                | ${mustNotResolve}
-  ${'a resolver that is slow'} | ${createSystemResolver({ timeoutMs: 20, lookup: () => {} })}
-`('$what from the resolver is a DNS failure', async ({ resolve }) => {
-  const { open, dialled } = await world({ resolve })
+test('whatever goes wrong with a resolver is a DNS failure', async () => {
+  const { open, dialled } = await world({ resolve: mustNotResolve })
   await expect(open('http://hooks.test/')).rejects.toMatchObject({ code: 'DNS' })
   expect(dialled).toEqual([])
 })
@@ -206,13 +202,4 @@ test('an aborted opening ends at once, while it resolves', async () => {
   await expect(opened).rejects.toMatchObject({ code: 'DNS' })
   expect(opening.phase).toBe('dns')
   expect(dialled).toEqual([])
-})
-
-test('the system resolver answers with addresses and reports unknown names', async () => {
-  const resolve = createSystemResolver()
-  const addresses = await resolve('localhost')
-  expect(addresses.some((address) => address === '127.0.0.1' || address === '::1')).toBe(true)
-
-  const failing = createSystemResolver({ lookup: (_host, _options, done) => done(new Error('ENOTFOUND'), []) })
-  await expect(failing('nobody.test')).rejects.toThrow('ENOTFOUND')
 })

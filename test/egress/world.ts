@@ -1,5 +1,7 @@
+import { connect } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
+import type { Dial } from '../../src/egress/connector.ts'
 import { createEgress, type EgressOptions, type EgressRequest } from '../../src/egress/request.ts'
 import { onRawRequest, type RawReceiver, startRawReceiver, startReceiver } from '../support/receiver.ts'
 
@@ -19,6 +21,20 @@ export function egressOf(options: Partial<EgressOptions> = {}) {
         ...more,
       }),
   }
+}
+
+/**
+ * The last step to the network, replaced: notes every address that it is told to dial, and dials this port of loopback. The
+ * socket says that it arrived where it was told to go, or where `arrivesAt` says.
+ */
+export function recorderTo(port: number, { arrivesAt = (address: string) => address } = {}) {
+  const dialled: string[] = []
+  const dial: Dial = ({ address }) => {
+    dialled.push(address)
+    const socket = connect({ host: '127.0.0.1', port })
+    return Object.defineProperty(socket, 'remoteAddress', { value: arrivesAt(address) })
+  }
+  return { dial, dialled }
 }
 
 export async function receiverOf() {

@@ -59,6 +59,8 @@ export const ROOMS = [
 export const PURE = [
   'src/egress/url-rules.ts',
   'src/egress/address-rules.ts',
+  'src/egress/ports.ts',
+  'src/egress/proxy-url.ts',
   'src/tenants/access.ts',
   'src/event-types/names.ts',
   'src/endpoints/matching.ts',

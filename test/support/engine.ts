@@ -7,7 +7,7 @@ import { endpoints, type StoredRetryPolicy } from '../../schema/tables/endpoints
 import { createFeed } from '../../src/attempts/feed.ts'
 import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
-import { createEgress } from '../../src/egress/request.ts'
+import { createEgress, type EgressOptions } from '../../src/egress/request.ts'
 import { secretContext } from '../../src/endpoints/secrets.ts'
 import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
@@ -41,6 +41,8 @@ export type EngineOptions = {
   concurrency?: number
   log?: Log
   worker?: boolean
+  /** What its egress does otherwise than to deliver into loopback. */
+  egress?: Partial<EgressOptions>
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
 }
@@ -55,7 +57,8 @@ export async function startEngine(options: EngineOptions = {}) {
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake', log }), log)
   const { tickets } = queue
   const sealer = createSealer(KEYS)
-  const egress = createEgress({ allowNetworks: parseNetworks('127.0.0.0/8') })
+  const urlRules = { allowNetworks: parseNetworks('127.0.0.0/8'), allowHosts: new Set<string>(), httpsOnly: false }
+  const egress = createEgress({ ...urlRules, ...options.egress })
   const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
   const heartbeat = options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }
   const feed = createFeed({ db, wake, clock, log, epoch, ...heartbeat })
@@ -89,6 +92,7 @@ export async function startEngine(options: EngineOptions = {}) {
     redeliverer,
     sealer,
     egress,
+    urlRules,
     tenantId: defaultTenantId,
     addEndpoint,
     /** Publishes this many events at once and returns their ids. */

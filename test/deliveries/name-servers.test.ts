@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest'
+import { createNameServers } from '../../src/egress/name-servers.ts'
+import { createResolver } from '../../src/egress/resolver.ts'
+import { receiverOf } from '../egress/world.ts'
+import { type Engine, startEngine } from '../support/engine.ts'
+import { eventually } from '../support/eventually.ts'
+import { startNameServer } from '../support/name-server.ts'
+import type { Receiver } from '../support/receiver.ts'
+
+const HANGING = 120
+const EACH = 40
+
+test('two name servers that never answer delay nobody else', async () => {
+  const [one, two] = await Promise.all([1, 2].map(() => startNameServer(() => ({ silent: true }))))
+  const good = await startNameServer((name) =>
+    name === 'hooks.test' ? { addresses: ['127.0.0.1'], ttl: 0 } : { silent: true },
+  )
+  const servers = () => [one, two, good].map((server) => String(server?.address))
+  const askNameServers = createNameServers({ servers })
+  const allowHosts = new Set(['localhost'])
+  const engine = await startEngine({ egress: { resolve: createResolver({ askNameServers, allowHosts }) } })
+  const receiver = await receiverOf()
+  // A socket for each attempt, and so a look-up, too.
+  receiver.answers({ headers: { connection: 'close' } })
+  for (const host of ['127.0.0.1', 'localhost', 'hooks.test']) {
+    await engine.addEndpoint(`http://${host}:${receiver.port}/hook`, { eventTypes: ['order.placed'] })
+  }
+  const hanging = { eventTypes: ['report.ready'], timeoutSeconds: 30 }
+  await Promise.all(
+    Array.from({ length: HANGING }, (_, index) => engine.addEndpoint(`http://hang-${index}.test/hook`, hanging)),
+  )
+  // Which of them are dead is learnt once, and costs the first look-up two tries of two seconds.
+  await eventually(async () => expect(await askNameServers('hooks.test', 4)).toMatchObject({ kind: 'addresses' }), 6000)
+  await latencies(engine, receiver)
+  const alone = percentile95(await latencies(engine, receiver))
+
+  await engine.publish(1, 'report.ready')
+  await eventually(() => expect(hangingAt(good.asked)).toBe(HANGING))
+  const beside = percentile95(await latencies(engine, receiver))
+  const before = await engine.attempts()
+
+  expect(before.filter(({ errorClass }) => errorClass !== null)).toEqual([])
+  expect(beside, `${beside} ms beside them, ${alone} ms alone`).toBeLessThanOrEqual(3 * alone + 50)
+  await eventually(async () => {
+    const failed = (await engine.attempts()).filter(({ errorClass }) => errorClass === 'DNS')
+    expect(failed).toHaveLength(HANGING)
+    expect(Math.max(...failed.map(({ durationMs }) => durationMs))).toBeLessThan(6000)
+  }, 8000)
+})
+
+const hangingAt = (asked: string[]) =>
+  new Set(asked.filter((question) => question.startsWith('hang-') && question.endsWith(' A'))).size
+
+/** From the call of publish until the literal, the operator's name and the resolved one have it all, in ms. */
+async function latencies(engine: Engine, receiver: Receiver): Promise<number[]> {
+  const took: number[] = []
+  for (let i = 0; i < EACH; i++) {
+    const received = receiver.requests.length
+    const startedAt = performance.now()
+    await engine.publish(1, 'order.placed')
+    await receiver.waitForRequests(received + 3)
+    took.push(performance.now() - startedAt)
+  }
+  return took
+}
+
+const percentile95 = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.95)] as number
