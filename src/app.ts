@@ -98,9 +98,11 @@ async function start(context: StartContext): Promise<Started> {
   onEnd(() => wake.close())
 
   const parts: Parts = { ...installed, db, clock, wake, sealer, urlRules }
-  // Asked by the egress at every connection: where it listens is known once it does.
+  // Asked by the egress at every connection: where it listens is known once it does. A worker beside an API listens nowhere;
+  // most likely that API has the same configuration.
+  const configured = config.port === 0 ? null : { address: config.host, port: config.port }
   let server: HttpServer | null = null
-  if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? null)
+  if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
   if (config.role !== 'worker') server = await startServing(context, parts)
   const url = server?.url() ?? null
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.

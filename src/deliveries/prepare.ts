@@ -70,6 +70,8 @@ type DeliveryRow = {
   nextAttemptAt: string | null
   version: string | null
   occurredAt: string | null
+  /** An example that `endpointTest` made; null when the event is gone. */
+  isTest: boolean | null
   payload: string | null
 }
 
@@ -102,7 +104,7 @@ export async function prepare(
     // The row is the truth: it names its ticket. Settled, cancelled or re-admitted meanwhile, it names another or none.
     if (row?.ticketId !== claim.id || !endpoint) batch.idle.push(claim)
     // A test is asked for to see whether the endpoint is well again: it goes whatever the endpoint's state.
-    else if (endpoint.state !== 'ACTIVE' && row.requestedTrigger !== 'TEST') batch.held.push(claim)
+    else if (endpoint.state !== 'ACTIVE' && !row.isTest) batch.held.push(claim)
     else assemble(batch, claim, row, endpoint, sealer)
   }
   return batch
@@ -117,7 +119,8 @@ function assemble(
 ): void {
   const { url, method, timeoutSeconds, retryPolicy } = endpoint
   const { id, tenantId, eventId, endpointId, eventType, state, attemptsMade, scheduledAttemptsMade } = row
-  const trigger = row.requestedTrigger ?? 'SCHEDULE'
+  // Once a test, always a test, also when it is sent again by hand: it has no consequences.
+  const trigger = row.isTest ? 'TEST' : (row.requestedTrigger ?? 'SCHEDULE')
   const delivery = { id, tenantId, eventId, endpointId, eventType, state, trigger, attemptsMade, scheduledAttemptsMade }
   const webhookId = publicId('evt', eventId)
   const prepared: Prepared = {
@@ -153,10 +156,10 @@ async function readDeliveries(
     select delivery.id, ticket_id as "ticketId", delivery.tenant_id as "tenantId", event_id as "eventId",
       endpoint_id as "endpointId", event_type as "eventType", state, requested_trigger as "requestedTrigger",
       attempts_made as "attemptsMade", scheduled_attempts_made as "scheduledAttemptsMade", next_attempt_at as "nextAttemptAt",
-      event.version, event.occurred_at as "occurredAt", event.payload
+      event.version, event.occurred_at as "occurredAt", event.is_test as "isTest", event.payload
     from postrider.deliveries delivery
     left join lateral (
-      select version, occurred_at, payload from postrider.events join postrider.event_payloads using (id)
+      select version, occurred_at, is_test, payload from postrider.events join postrider.event_payloads using (id)
       where id = delivery.event_id and id between ${lowestIdAt(timeOf(lowest))} and ${highestIdAt(timeOf(highest))}
       -- Keeps it a look-up for each delivery: merged into the join, it may become a scan of all events between the bounds.
       offset 0

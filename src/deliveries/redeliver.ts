@@ -55,7 +55,7 @@ async function requestAttempt(
     throw new Mistake('ATTEMPT_IN_FLIGHT', ['id'], message)
   }
   await tx`
-    update postrider.deliveries set requested_trigger = 'MANUAL', requested_at = ${clock.now().toISOString()},
+    update postrider.deliveries set requested_trigger = case requested_trigger when 'TEST' then 'TEST' else 'MANUAL' end, requested_at = ${clock.now().toISOString()},
       waiting_for = case when ticket_id is null then 'ALLOWANCE' end
     where id = ${id}`
   // With a ticket it goes as soon as that is claimed, as an attempt by hand.

@@ -48,6 +48,17 @@ function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepare
   ]
 }
 
+/** With what undici and the egress add to every request, in the order in which it goes over the wire. */
+function asSent(url: string, headers: readonly [string, string][], body: Buffer): [string, string][] {
+  return [
+    ['host', new URL(url).host],
+    ['connection', 'keep-alive'],
+    ...headers,
+    ['accept-encoding', 'identity'],
+    ['content-length', String(body.length)],
+  ]
+}
+
 function conclude(
   prepared: Prepared,
   startedAt: Date,
@@ -85,7 +96,7 @@ function attemptOf(
     errorMessage: outcome.errorMessage,
     method: endpoint.method,
     url: endpoint.url,
-    requestHeaders: JSON.stringify(requestHeaders),
+    requestHeaders: JSON.stringify(asSent(endpoint.url, requestHeaders, body)),
     requestBytes: body.length,
     status: result.status,
     responseHeaders: result.status === null ? null : JSON.stringify(result.headers),

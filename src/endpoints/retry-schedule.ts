@@ -19,8 +19,11 @@ export const MOST_DELAYS = 20
 export const MOST_ATTEMPTS = 100
 const DAY_SECONDS = 86_400
 export const LONGEST_DELAY_SECONDS = 7 * DAY_SECONDS
-/** Deliveries are kept for 30 days; the last attempt must leave a week to see that it failed, and to replay it. */
-export const LONGEST_SCHEDULE_SECONDS = 23 * DAY_SECONDS
+/**
+ * Deliveries are kept for 30 days, and the last attempt must leave a week to see that it failed and to send it again: 23 days,
+ * of which every wait may be a fifth longer than it says.
+ */
+export const LONGEST_SCHEDULE_SECONDS = 19 * DAY_SECONDS
 export const DEFAULT_FACTOR = 2
 export const DEFAULT_MOST_SECONDS = DAY_SECONDS
 
@@ -46,7 +49,7 @@ export function readRetryPolicy(input: RetryPolicyInput, path: readonly string[]
   const total = delaysOf(policy).reduce((sum, delay) => sum + delay, 0)
   if (total <= LONGEST_SCHEDULE_SECONDS) return policy
   const days = (total / DAY_SECONDS).toFixed(1)
-  const message = `This schedule takes ${days} days; it must end within ${LONGEST_SCHEDULE_SECONDS / DAY_SECONDS}, a week before its deliveries are no longer kept.`
+  const message = `This schedule takes ${days} days; at most ${LONGEST_SCHEDULE_SECONDS / DAY_SECONDS} are allowed, so that it ends a week before its deliveries are no longer kept.`
   throw new Mistake('INVALID_INPUT', [...path, kind], message)
 }
 

@@ -58,10 +58,11 @@ const AttemptResponseRef = builder.objectRef<Attempt>('AttemptResponse').impleme
     bodyBytes: t.exposeInt('responseBytes', {
       nullable: true,
       description:
-        'The true size of the body in bytes, also where only its beginning was kept; null when it never ended.',
+        'How many bytes of the body came in, also where only its beginning was kept. All of it, unless it broke off, never ended or was longer than 1 MiB: no more is waited for.',
     }),
     truncated: t.exposeBoolean('responseTruncated', {
-      description: 'Whether only the first 16 KiB of the body were kept.',
+      description:
+        'Whether `body` is not the whole of it: only the first 16 KiB are kept, and what does not come in time is not waited for.',
     }),
   }),
 })

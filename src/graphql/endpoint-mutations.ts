@@ -6,7 +6,7 @@ import { type Answer, payload, payloadOf } from './errors.ts'
 import { EndpointRef } from './refs.ts'
 import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
-const ATTEMPTS = 'How many attempts there are, with the first: 1 to 100. All waits together take at most 23 days.'
+const ATTEMPTS = 'How many attempts there are, with the first: 1 to 100. All waits together take at most 19 days.'
 
 const ExponentialRetryInput = builder.inputType('ExponentialRetryInput', {
   description:
@@ -41,7 +41,7 @@ const RetryPolicyInput = builder.inputType('RetryPolicyInput', {
   fields: (t) => ({
     delaysSeconds: t.intList({
       description:
-        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days), 23 days together. `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
+        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days), 19 days together. `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
     }),
     exponential: t.field({ type: ExponentialRetryInput, description: 'Waits that grow.' }),
     fixed: t.field({ type: FixedRetryInput, description: 'Always the same wait.' }),
@@ -176,7 +176,7 @@ builder.mutationFields((t) => ({
   endpointTest: t.field({
     type: EndpointTestPayload,
     description:
-      'Sends an example event to an endpoint now: signed, recorded and streamed like any other, marked as a test, tried once. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it.',
+      'Sends an example event to an endpoint: signed, recorded and streamed like any other, marked as a test, tried once. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it. It goes at once unless as many requests are in flight as `maxInFlight` allows: then it waits like any other.',
     authScopes: { manage: true },
     args: {
       id: t.arg.id(ID),

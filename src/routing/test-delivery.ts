@@ -5,6 +5,7 @@ import { isReservedEventType, validateEventTypeName } from '../event-types/names
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -27,7 +28,7 @@ export async function testEndpoint(
   type: string | null,
 ): Promise<DeliveryId> {
   if (type !== null) checkType(type)
-  const delivery = await context.db.transaction((tx) => createTest(context, tx, reach, id, type))
+  const delivery = await again(() => context.db.transaction((tx) => createTest(context, tx, reach, id, type)))
   context.wake.signal('deliver')
   return delivery
 }

@@ -47,6 +47,38 @@ test.each([500, 410])('a test that is answered %i is over, and the endpoint as i
   expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE' })
 })
 
+test('sent again by hand, it is still a test: neither a 410 nor its failures have consequences', async () => {
+  const receiver = await receiverOf()
+  const engine = await startEngine()
+  receiver.answers(500, 410, 200)
+  const id = await engine.addEndpoint(receiver.url, { retryPolicy: { delaysSeconds: [1, 1] } })
+  const delivery = await testEndpoint(engine, engine.tenantId, id, null)
+  for (const [attempts, state] of [
+    [1, 'FAILED'],
+    [2, 'FAILED'],
+    [3, 'DELIVERED'],
+  ]) {
+    await eventually(async () =>
+      expect(await engine.deliveries()).toMatchObject([{ state, attemptsMade: attempts, nextAttemptAt: null }]),
+    )
+    if (state === 'FAILED') await engine.redeliverer.retry(engine.tenantId, delivery)
+  }
+  expect(await engine.attempts()).toMatchObject(Array(3).fill({ trigger: 'TEST' }))
+  expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE' })
+})
+
+test('a test that waits stays one when it is asked for by hand', async () => {
+  const receiver = await receiverOf()
+  const engine = await startEngine({ worker: false })
+  receiver.answers(500)
+  const id = await engine.addEndpoint(receiver.url, { maxInFlight: 1, retryPolicy: { delaysSeconds: [1, 1] } })
+  await testEndpoint(engine, engine.tenantId, id, null)
+  const second = await testEndpoint(engine, engine.tenantId, id, null)
+  await engine.redeliverer.retry(engine.tenantId, second)
+  const worker = await startEngine({ address: engine.address })
+  expect(await settled(worker)).toMatchObject(Array(2).fill({ state: 'FAILED', attemptsMade: 1 }))
+})
+
 test('a test goes to one endpoint only, whatever event types that wants', async () => {
   const [mine, neighbours] = [await receiverOf(), await receiverOf()]
   const engine = await startEngine()
