@@ -1,6 +1,6 @@
 import { and, between, eq, inArray, or, type SQL, sql } from 'drizzle-orm'
 import { type DeliveryId, type EndpointId, type EventId, highestIdAt, lowestIdAt, timeOf } from '../../schema/ids.ts'
-import type { DeliveryState, DeliveryWait } from '../../schema/states.ts'
+import type { DeliveryState, DeliveryWait, EndpointState } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import { typeCondition } from '../endpoints/type-condition.ts'
@@ -73,10 +73,22 @@ export async function listDeliveriesOfEndpoints(
   return listPerParent(orm, { table: deliveries, parentId: deliveries.endpointId, where }, parents, page)
 }
 
-/** Why a pending delivery does not go now: its endpoint's state comes first, for it alone can be changed by hand. */
+/**
+ * Why a delivery that is to go does not go now: its endpoint's state comes first, for it alone can be changed by hand. A test
+ * goes whatever that is.
+ */
 export function waitingFor(delivery: Delivery, endpoint: Pick<Endpoint, 'state'> | null): DeliveryWait | null {
-  if (delivery.state !== 'PENDING') return null
-  return endpoint !== null && endpoint.state !== 'ACTIVE' ? endpoint.state : delivery.waitingFor
+  if (delivery.state !== 'PENDING' && delivery.requestedTrigger === null) return null
+  return isHeld(delivery, endpoint) ? endpoint.state : delivery.waitingFor
+}
+
+type HeldEndpoint = { state: Exclude<EndpointState, 'ACTIVE'> }
+
+function isHeld<E extends Pick<Endpoint, 'state'>>(
+  { requestedTrigger }: Pick<Delivery, 'requestedTrigger'>,
+  endpoint: E | null,
+): endpoint is E & HeldEndpoint {
+  return endpoint !== null && endpoint.state !== 'ACTIVE' && requestedTrigger !== 'TEST'
 }
 
 /** When a pending delivery will be tried if every attempt fails; nothing is planned where nothing is sent to. */
@@ -85,7 +97,7 @@ export function plannedFor(
   endpoint: Pick<Endpoint, 'state' | 'retryPolicy'> | null,
   now: Date,
 ): Date[] {
-  if (delivery.state !== 'PENDING' || endpoint === null || endpoint.state !== 'ACTIVE') return []
+  if (delivery.state !== 'PENDING' || endpoint === null || isHeld(delivery, endpoint)) return []
   const nextAt = new Date(Math.max(now.getTime(), delivery.nextAttemptAt?.getTime() ?? 0))
   // A test is tried once.
   if (delivery.requestedTrigger === 'TEST') return [nextAt]

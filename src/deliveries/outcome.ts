@@ -30,42 +30,50 @@ export function outcomeOf({ status, headers, failure }: Answer, now: Date): Outc
   if (status >= 200 && status <= 299) {
     return { succeeded: true, status, errorClass: null, errorMessage: null, retryAfterMs: null, gone: false }
   }
+  const retryAfterMs = retryAfterOf(headers, now)
   return {
     succeeded: false,
     status,
     errorClass: 'HTTP_STATUS',
-    errorMessage: adviceOn(status, headers),
-    retryAfterMs: retryAfterOf(headers, now),
+    errorMessage: adviceOn(status, headers) + whenAgain(retryAfterMs),
+    retryAfterMs,
     gone: status === 410,
   }
 }
 
 const ADVICE: Record<number, string> = {
   400: 'The endpoint answered 400: it could not read the request. Check the format it expects.',
-  401: 'The endpoint answered 401. Check that it has the right signing secret and that its credentials here are right.',
-  403: 'The endpoint answered 403. Check its signing secret, its credentials here, and any firewall before it.',
+  401: 'The endpoint answered 401: it did not take the request for genuine. Check that it has the signing secret of this endpoint; its answer may say more.',
+  403: 'The endpoint answered 403. Check its signing secret, and any firewall before it; its answer may say more.',
   404: 'The endpoint answered 404: nothing is at that path. Check the URL.',
   405: 'The endpoint answered 405: it does not take this method at that path. Check the URL and the method.',
-  410: 'The endpoint answered 410 Gone: it wants nothing more, and is disabled for that. Mend its URL and resume it, or delete it.',
+  410: 'The endpoint answered 410 Gone: it wants nothing more. Anything but a test disables it for that: mend its URL and resume it, or delete it.',
   413: 'The endpoint answered 413: it takes no body of this size. Raise its limit.',
   415: 'The endpoint answered 415: it does not take this content type. Check the format it expects.',
-  429: 'The endpoint answered 429; it wants to be called less often.',
+  429: 'The endpoint answered 429: it wants to be called less often. Lower its `maxInFlight`, or raise its limit.',
   502: 'The endpoint answered 502: its proxy got no proper answer from the server behind it.',
-  503: 'The endpoint answered 503: it is overloaded or down for maintenance.',
+  503: 'The endpoint answered 503: it is overloaded or down for maintenance. It is tried again by itself.',
   504: 'The endpoint answered 504: its proxy waited too long for the server behind it.',
 }
 
 function adviceOn(status: number, headers: Answer['headers']): string {
   if (status >= 300 && status <= 399) {
     const location = valuesOf(headers, 'location')[0]
+    if (status === 304) return 'The endpoint answered 304, which is no answer to a webhook. It must answer 200 to 299.'
     // Shown only when it is plain text of a sane length; the recorded headers have it in full.
     const to = location !== undefined && /^[\x21-\x7e]{1,500}$/.test(location) ? ` and points to ${location}` : ''
     return `The endpoint answered ${status}${to}. Redirects are never followed: update the URL of the endpoint.`
   }
   if (ADVICE[status] !== undefined) return ADVICE[status]
   if (status >= 500 && status <= 599)
-    return `The endpoint answered ${status}: something went wrong in it. See its logs.`
+    return `The endpoint answered ${status}: something went wrong in it. See its logs, and its answer in this record.`
   return `The endpoint answered ${status}. Only 200 to 299 count as delivered.`
+}
+
+function whenAgain(retryAfterMs: number | null): string {
+  if (retryAfterMs === null) return ''
+  const atMost = retryAfterMs === RETRY_AFTER_CAP_MS ? ', the most that is respected' : ''
+  return ` It asked to be left alone for ${Math.ceil(retryAfterMs / 1000)} s (Retry-After)${atMost}.`
 }
 
 /** Of several `Retry-After` the longest: each was meant as a floor. */

@@ -48,14 +48,16 @@ builder.objectFields(DeliveryRef, (t) => ({
   waitingFor: t.field({
     type: DeliveryWaitEnum,
     nullable: true,
-    description: 'Why it does not go at this moment; null while it goes, and once it is settled.',
+    description:
+      'Why it does not go at this moment; null while it goes, and once it is settled, unless a retry by hand waits.',
     resolve: async (delivery, _, { loaders }) => waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
   }),
   attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),
   nextAttemptAt: t.expose('nextAttemptAt', {
     type: 'DateTime',
     nullable: true,
-    description: 'When the schedule tries next; null when it goes at once, or not at all.',
+    description:
+      'When the schedule tries next, at the earliest: a paused or disabled endpoint is not tried before it is resumed. Null when it goes at once, or not at all.',
   }),
   plannedAttempts: t.field({
     type: ['DateTime'],
@@ -114,7 +116,7 @@ builder.mutationFields((t) => ({
   deliveryRetry: t.field({
     type: DeliveryRetryPayload,
     description:
-      'Makes one attempt now, beside the schedule, whatever the state. Success makes the delivery DELIVERED; failure leaves state and schedule as they were.',
+      'Makes one attempt now, beside the schedule, whatever the state of the delivery. Success makes it DELIVERED; failure leaves state and schedule as they were. At a paused or disabled endpoint the attempt waits until that is resumed.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>

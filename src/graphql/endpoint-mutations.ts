@@ -60,7 +60,7 @@ const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
     url: t.string({
       required: true,
       description:
-        'Where deliveries go: http or https, up to 2048 characters, without user name, password and fragment.',
+        'Where deliveries go: http or https, up to 2048 characters, without user name, password and fragment, to a public host. Ports that belong to other protocols (like 22, 25 or 5432) are refused.',
     }),
     description: t.string({ description: 'A note for people, up to 1024 characters.' }),
     eventTypes: t.stringList({ description: `${EVENT_TYPES} Absent: every type. ${OPERATIONAL}` }),
@@ -161,7 +161,8 @@ builder.mutationFields((t) => ({
   }),
   endpointPause: t.field({
     type: EndpointPausePayload,
-    description: 'Stops sending to an endpoint. Deliveries go on being created, and wait until it is resumed.',
+    description:
+      'Stops sending to an endpoint. Deliveries go on being created, and wait until it is resumed. A disabled one stays disabled: nothing is sent to it anyway.',
     authScopes: { manage: true },
     args: { id: t.arg.id(ID) },
     resolve: (_, { id }, { viewer, endpoints }) => payload('endpoint', () => endpoints.pause(viewer, id)),

@@ -10,7 +10,9 @@ const CREATE = `# 1 · Create an endpoint
 #
 ${KEY}
 # The first start printed it. With the key in place, the
-# refresh button on the left loads the schema.
+# refresh button on the left loads the schema. A URL on your own
+# machine is refused unless the server was started with
+# POSTRIDER_ALLOW_NETWORKS=127.0.0.0/8.
 
 mutation CreateEndpoint {
   endpointCreate(input: {

@@ -37,7 +37,7 @@ test.each([200, 201, 202, 204, 226, 299])('%i is delivered', (status) => {
 test.each`
   status | gone     | message
   ${300} | ${false} | ${'never followed'}
-  ${304} | ${false} | ${'never followed'}
+  ${304} | ${false} | ${'200 to 299'}
   ${400} | ${false} | ${'400'}
   ${401} | ${false} | ${'signing secret'}
   ${404} | ${false} | ${'Check the URL'}
@@ -112,6 +112,14 @@ test.each`
   for (const status of [429, 503, 500, 404, 302]) {
     expect(outcomeOf(answered(status, ['Retry-After', header]), now).retryAfterMs).toBe(waits)
   }
+})
+
+test('the advice tells how long the endpoint asked to be left alone', () => {
+  expect(outcomeOf(answered(503, ['retry-after', '7']), now).errorMessage).toContain('for 7 s (Retry-After).')
+  expect(outcomeOf(answered(429, ['retry-after', '99999999']), now).errorMessage).toContain(
+    '86400 s (Retry-After), the most',
+  )
+  expect(outcomeOf(answered(503), now).errorMessage).not.toContain('Retry-After')
 })
 
 test('of two Retry-After headers the longer wait counts, and garbage beside it does not', () => {
