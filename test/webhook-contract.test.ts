@@ -4,7 +4,7 @@ import { ATTEMPT_ERROR_CLASSES } from '../schema/outcomes.ts'
 import { outcomeOf } from '../src/deliveries/outcome.ts'
 import { DEFAULT_RETRY_POLICY, nextAttemptAt } from '../src/deliveries/retry-policy.ts'
 import { signStandard } from '../src/deliveries/sign.ts'
-import { delaysOf } from '../src/endpoints/retry-schedule.ts'
+import { delaysOf, LONGEST_SCHEDULE_SECONDS } from '../src/endpoints/retry-schedule.ts'
 import { parseSecret } from '../src/endpoints/signing-secret.ts'
 import { codeBlock, codeIn, DOCUMENT, tableBelow } from './receivers/document.ts'
 import { createEndpoint, publish, startServer } from './support/app.ts'
@@ -39,6 +39,18 @@ test('the schedule is the default one', () => {
   })
   expect(DOCUMENT).toContain('Ten attempts in 75 h 35 m')
   expect(secondsOf(rows.at(-1)?.[2])).toBe(secondsOf('75 h 35 m 5 s'))
+})
+
+test('how long ids must be kept', () => {
+  const days = LONGEST_SCHEDULE_SECONDS / 86_400
+  // Each wait may be a fifth longer, and each of 100 attempts may take its 30 seconds.
+  const stretched = Math.ceil(days * 1.2 + (100 * 30) / 86_400)
+  const rows = Object.fromEntries(tableBelow('## Each event once'))
+  expect(rows['the longest schedule that can be set']).toBe(`${stretched} days (${days} days, and 20 % of jitter)`)
+  expect(DOCUMENT).toContain(`\n${days} days in all.`)
+  const kept = /interval '(\d+) days'/.exec(codeBlock('sql forget'))?.[1]
+  expect(DOCUMENT).toContain(`**${kept} days** cover every schedule`)
+  expect(Number(kept)).toBeGreaterThan(stretched)
 })
 
 /** Seconds from a failed attempt to the next, with this much of chance. */
