@@ -39,12 +39,7 @@ export function parseNetworks(text: string): Networks {
 /** Whether a socket to this address may be opened. The first rule with an opinion decides; what is left is public. */
 export function judgeAddress(address: string, allow: Networks): Verdict {
   const parsed = parseAddress(address)
-  if (parsed === null) return { allowed: false, reason: 'is not an IP address' }
-  for (const rule of RULES) {
-    const verdict = rule(parsed, allow)
-    if (verdict !== null) return verdict
-  }
-  return { allowed: true }
+  return parsed === null ? { allowed: false, reason: 'is not an IP address' } : judge(parsed, allow)
 }
 
 /** Whether two spellings name the same address; `::ffff:127.0.0.1` is 127.0.0.1. */
@@ -54,7 +49,15 @@ export function sameAddress(one: string, other: string): boolean {
   return a !== null && b !== null && isSame(a, b)
 }
 
-const RULES: readonly Rule[] = [metadataUnlessNamed, insideAllowedNetwork, insideForbiddenNetwork, isatap, notGlobal]
+function judge(address: Address, allow: Networks): Verdict {
+  for (const rule of RULES) {
+    const verdict = rule(address, allow)
+    if (verdict !== null) return verdict
+  }
+  return { allowed: true }
+}
+
+const RULES: readonly Rule[] = [metadataUnlessNamed, insideAllowedNetwork, isatap, insideForbiddenNetwork, notGlobal]
 
 // Whoever can make us call one of these holds the machine's credentials. An allowed 169.254.0.0/16 or 0.0.0.0/0 does not
 // mean them; an entry for the one address does. From the documentation of the providers and of cloud-init's data sources.
@@ -93,21 +96,22 @@ const FORBIDDEN: readonly Forbidden[] = [
   ...forbid('points into a network for protocols', '192.175.48.0/24 2001::/23 2620:4f:8000::/48 3ffe::/16'),
   ...forbid('points to a multicast or reserved address', '224.0.0.0/4 240.0.0.0/4 ff00::/8'),
   // Refused whatever is inside: the gateway may reach what we may not, and what is inside can be written in many ways.
-  ...forbid('points through a gateway into IPv4', '64:ff9b::/96 64:ff9b:1::/48', MEANT),
-  ...forbid('points through a gateway into IPv4', '2002::/16'),
+  ...forbid('points through a gateway into IPv4', '64:ff9b::/96 64:ff9b:1::/48 2002::/16'),
 ]
 
 const GLOBAL_UNICAST = parseNetworks('2000::/3')
 
 function metadataUnlessNamed(address: Address, allow: Networks): Verdict | null {
-  const meanings = [address, ...carriedV4(address)]
+  const meanings = [address, ...carriedV4(address, null)]
   if (!meanings.some((meaning) => METADATA.some(([metadata]) => isSame(metadata, meaning)))) return null
-  const named = allow.some(([network, bits]) => bits === sizeOf(network) && isSame(network, address))
-  return named ? { allowed: true } : { allowed: false, reason: 'points to a metadata service' }
+  return isNamed(address, allow) ? { allowed: true } : { allowed: false, reason: 'points to a metadata service' }
 }
 
 function insideAllowedNetwork(address: Address, allow: Networks): Verdict | null {
-  return allow.some((network) => contains(network, address)) ? { allowed: true } : null
+  // Whoever allows a gateway means what is public behind it, not the machine that it stands on.
+  const through = ([, bits]: Network) => carriedV4(address, bits).every((v4) => judge(v4, allow).allowed)
+  const allowed = allow.some((network) => contains(network, address) && through(network))
+  return allowed || isNamed(address, allow) ? { allowed: true } : null
 }
 
 function insideForbiddenNetwork(address: Address): Verdict | null {
@@ -132,18 +136,38 @@ function isIsatap(address: Address): boolean {
   return (u === 0 || u === 2) && zero === 0 && oui === 0x5e && type === 0xfe
 }
 
-const [COMPATIBLE, TRANSLATED, NAT64, LOCAL_NAT64, SIX_TO_FOUR] = parseNetworks(
-  '::/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 2002::/16',
-) as [Network, Network, Network, Network, Network]
+const [COMPATIBLE, NEITHER, TRANSLATED, NAT64, LOCAL_NAT64, SIX_TO_FOUR] = parseNetworks(
+  // `::` and `::1` look compatible with IPv4 and are not.
+  '::/96 ::/127 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 2002::/16',
+) as [Network, Network, Network, Network, Network, Network]
 
-/** Where a gateway would take it, had the operator allowed the network of the gateway (RFC 3056, 5214, 6052, 8215). */
-function carriedV4(address: Address): Address[] {
+// RFC 6052, section 2.2: where the IPv4 address stands behind a prefix of so many bits; byte 8 is left out.
+const NAT64_PLACES = new Map([
+  [48, [6, 7, 9, 10]],
+  [56, [7, 9, 10, 11]],
+  [64, [9, 10, 11, 12]],
+  [96, [12, 13, 14, 15]],
+])
+
+/**
+ * Where a gateway would take it, had the operator allowed the network of the gateway (RFC 3056, 5214, 6052, 8215). Where it
+ * depends on how many bits that has: all that it may be, unless they are told.
+ */
+function carriedV4(address: Address, bits: number | null): Address[] {
   const bytes = address.toByteArray()
-  const at = (...places: number[]) => new ipaddr.IPv4(places.map((place) => bytes[place] as number))
-  if (contains(SIX_TO_FOUR, address)) return [at(2, 3, 4, 5)]
-  if (contains(LOCAL_NAT64, address)) return [at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), at(12, 13, 14, 15)]
+  const at = (places: number[]) => new ipaddr.IPv4(places.map((place) => bytes[place] as number))
+  if (contains(SIX_TO_FOUR, address)) return [at([2, 3, 4, 5])]
+  if (contains(LOCAL_NAT64, address)) {
+    const places = NAT64_PLACES.get(bits ?? 0)
+    return (places === undefined ? [...NAT64_PLACES.values()] : [places]).map(at)
+  }
+  if (contains(NEITHER, address)) return []
   const last = [COMPATIBLE, TRANSLATED, NAT64].some((network) => contains(network, address)) || isIsatap(address)
-  return last ? [at(12, 13, 14, 15)] : []
+  return last ? [at([12, 13, 14, 15])] : []
+}
+
+function isNamed(address: Address, allow: Networks): boolean {
+  return allow.some(([network, bits]) => bits === sizeOf(network) && isSame(network, address))
 }
 
 function sizeOf(address: Address): 32 | 128 {

@@ -7,15 +7,16 @@ import { classify } from './failures.ts'
 import { blocked, createGate, type GateOptions } from './gate.ts'
 import { createHandshake } from './handshake.ts'
 import type { Answer } from './name-servers.ts'
-import type { Opening, Target } from './opening.ts'
+import type { Opening } from './opening.ts'
 import { createTunnel, type Tunnel } from './proxy.ts'
 import type { EgressProxy } from './proxy-url.ts'
 import { createSystemAsk } from './resolver.ts'
+import type { Target } from './target.ts'
 
 export type { Dial } from './dialing.ts'
-export type { Target } from './opening.ts'
 
-export type Connector = (target: Target, opening: Opening, signal: AbortSignal) => Promise<Socket>
+/** `deadlineAt` is when the whole attempt must be over, by `performance.now()`. */
+export type Connector = (target: Target, opening: Opening, signal: AbortSignal, deadlineAt: number) => Promise<Socket>
 
 export type ConnectorOptions = GateOptions & {
   dial?: Dial
@@ -23,7 +24,7 @@ export type ConnectorOptions = GateOptions & {
   proxy?: EgressProxy | null
   /** Where the proxy's own name comes from; the system's resolver unless told. */
   lookUpProxy?: (hostname: string) => Promise<Answer>
-  /** For connecting to all addresses of a host together; the deadline of the request may end it earlier. */
+  /** For connecting to all addresses of a host together; shorter where the deadline of the request is near. */
   connectTimeoutMs?: number
   tls?: SecureContextOptions
 }
@@ -38,13 +39,13 @@ export function createConnector(options: ConnectorOptions): Connector {
   const secure = createHandshake(options.tls)
   const reach: Tunnel =
     proxy === null
-      ? ({ address, port }, signal, timeoutMs) => dialOne(dial, { address, port }, signal, timeoutMs)
+      ? ({ address, port }, _opening, signal, timeoutMs) => dialOne(dial, { address, port }, signal, timeoutMs)
       : createTunnel({ proxy, dial, lookUp: lookUpProxy, log, handshake: secure })
-  const phase = proxy === null ? 'connect' : 'proxy'
-  return async (target, opening, signal) => {
+  return async (target, opening, signal, deadlineAt) => {
     const addresses = await gate(target, opening, signal)
-    opening.phase = phase
-    const tcp = await reachOneOf(addresses, target, { reach, connectTimeoutMs, log }, opening, signal)
+    opening.phase = 'connect'
+    const until = performance.now() + Math.min(connectTimeoutMs, sparedMs(deadlineAt - performance.now()))
+    const tcp = await reachOneOf(addresses, target, { reach, until, log }, opening, signal)
     if (target.protocol === 'http:') {
       opening.phase = 'open'
       return tcp
@@ -53,20 +54,25 @@ export function createConnector(options: ConnectorOptions): Connector {
   }
 }
 
+/** What of the time left may go into connecting: some of it is for TLS and the answer. */
+function sparedMs(leftMs: number): number {
+  return leftMs - Math.min(leftMs / 4, 1000)
+}
+
 /** Tries the addresses in turn, each with an equal share of the time that is left, and answers with the first socket. */
 async function reachOneOf(
   addresses: string[],
   { hostname, port }: Target,
-  { reach, connectTimeoutMs, log }: { reach: Tunnel; connectTimeoutMs: number; log: Log },
+  { reach, until, log }: { reach: Tunnel; until: number; log: Log },
   opening: Opening,
   signal: AbortSignal,
 ): Promise<Socket> {
   const startedAt = performance.now()
   let lastError: unknown
   for (const [index, address] of addresses.entries()) {
-    const leftMs = connectTimeoutMs - (performance.now() - startedAt)
+    const shareMs = (until - performance.now()) / (addresses.length - index)
     try {
-      const socket = await reach({ address, port, hostname }, signal, leftMs / (addresses.length - index))
+      const socket = await reach({ address, port, hostname }, opening, signal, shareMs)
       opening.connectMs = performance.now() - startedAt
       opening.remoteAddress = address
       return socket
@@ -79,7 +85,9 @@ async function reachOneOf(
         throw blocked(hostname)
       }
       // The kernel's own limit for a connect; on an open socket the same code means a peer that fell silent.
-      lastError = (error as NodeJS.ErrnoException).code === 'ETIMEDOUT' ? timedOut() : error
+      const failure = (error as NodeJS.ErrnoException).code === 'ETIMEDOUT' ? timedOut() : error
+      // The first that tells something of the server: that there is no route to its IPv6 address may be our own doing.
+      if (lastError === undefined || classify(lastError) === 'UNREACHABLE') lastError = failure
       // A proxy that fails for one address fails for all; what it says of a server may be true of one address only.
       if (signal.aborted || classify(error) === 'PROXY') break
     }

@@ -1,14 +1,15 @@
 import { Buffer } from 'node:buffer'
 import { isIP } from 'node:net'
 import type { Dispatcher } from 'undici'
-import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import type { Log } from '../log.ts'
 import { adviceFor, classify, EgressError, type EgressFailure, failureOf } from './failures.ts'
 import { asksForCertificate } from './handshake.ts'
 import { flatHeaders, pairsOf, sizeOf } from './headers.ts'
+import { lateIn } from './late.ts'
 import type { Line, Lines } from './lines.ts'
 import type { Opening } from './opening.ts'
 import { countReads, expectNothing, type Reads } from './reads.ts'
+import { targetOf } from './target.ts'
 
 export type EgressRequest = {
   url: string
@@ -17,8 +18,6 @@ export type EgressRequest = {
   body: Buffer
   /** One deadline over resolving, connecting, headers and body. */
   deadlineMs: number
-  /** How much of the answer's body is kept; 16 KiB unless told. */
-  maxBodyBytes?: number
 }
 
 /** What came of a request. An expected failure is a value: null `failure` means that status line and headers came in. */
@@ -45,7 +44,7 @@ export type EgressResult = {
 }
 
 type Settle = (result: EgressResult) => void
-type ExchangeContext = { lines: Lines; maxReadBytes: number; log: Log; settle: Settle }
+type ExchangeContext = { lines: Lines; log: Log; settle: Settle }
 
 /** One request and what has come of it so far; the handler's callbacks write here. */
 type Exchange = ExchangeContext & {
@@ -65,7 +64,8 @@ type Exchange = ExchangeContext & {
   reads: Reads | null
   status: number | null
   responseHeaders: [string, string][]
-  chunks: Buffer[]
+  /** What is kept of the body: its first `kept` bytes. */
+  body: Buffer
   kept: number
   received: number
   timer: NodeJS.Timeout | null
@@ -74,8 +74,12 @@ type Exchange = ExchangeContext & {
 
 const MOST_INTERIM_ANSWERS = 16
 const MOST_HEADER_BYTES = 16 * 1024
+// Each is an object of its own for as long as the answer lasts: 6,000 tiny ones took 2 MB.
+const MOST_HEADERS = 200
 const LOOK_EVERY_MS = 250
 const KEPT_BODY_BYTES = 16 * 1024
+// What is more is not even counted: the socket is closed.
+const MOST_READ_BYTES = 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 /** Sends one request and settles exactly once. Throws for what cannot be sent at all: a URL or header that is none. */
@@ -95,7 +99,7 @@ export function createExchange(request: EgressRequest, context: ExchangeContext)
     reads: null,
     status: null,
     responseHeaders: [],
-    chunks: [],
+    body: NOTHING,
     kept: 0,
     received: 0,
     timer: null,
@@ -108,7 +112,7 @@ export function createExchange(request: EgressRequest, context: ExchangeContext)
 
 function start(exchange: Exchange, fresh: boolean): void {
   const { url, request, headers } = exchange
-  const line = exchange.lines.take(url, fresh)
+  const line = exchange.lines.take(url, exchange.startedAt + request.deadlineMs, fresh)
   exchange.line = line
   exchange.takenAt = performance.now()
   exchange.reused = false
@@ -139,7 +143,9 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
       if (interim && ++exchange.interimAnswers <= MOST_INTERIM_ANSWERS) return
       if (interim) return abandon(exchange, new EgressError('PROTOCOL', 'The server sent 1xx answers without end.'))
       if (status < 100) return abandon(exchange, new EgressError('PROTOCOL', `There is no status ${status} in HTTP.`))
-      const headers = pairsOf(controller.rawHeaders)
+      const { rawHeaders } = controller
+      if (Array.isArray(rawHeaders) && rawHeaders.length > MOST_HEADERS * 2) return abandon(exchange, tooMany())
+      const headers = pairsOf(rawHeaders)
       if (sizeOf(headers) > MOST_HEADER_BYTES) return abandon(exchange, tooLarge())
       exchange.status = status
       exchange.responseHeaders = headers
@@ -161,7 +167,7 @@ function handlerFor(exchange: Exchange, line: Line): Dispatcher.DispatchHandler 
 
 function readingFor(exchange: Exchange) {
   return {
-    maxBodyBytes: exchange.maxReadBytes,
+    maxBodyBytes: MOST_READ_BYTES,
     bodyBytes: () => exchange.received,
     onRead() {
       exchange.firstByteMs ??= performance.now() - (exchange.writtenAt ?? exchange.startedAt)
@@ -172,18 +178,29 @@ function readingFor(exchange: Exchange) {
   }
 }
 
+const tooMany = () => new EgressError('HEADERS_TOO_LARGE', `The answer has more than ${MOST_HEADERS} headers.`)
 const tooLarge = () => new EgressError('HEADERS_TOO_LARGE', adviceFor('HEADERS_TOO_LARGE'))
 
 function receive(exchange: Exchange, chunk: Buffer): void {
-  const room = (exchange.request.maxBodyBytes ?? KEPT_BODY_BYTES) - exchange.kept
-  if (room > 0) {
-    // Copied: a slice would keep the whole 64 KiB read buffer alive for as long as the attempt waits to be recorded.
-    const part = Buffer.from(chunk.subarray(0, room))
-    exchange.chunks.push(part)
-    exchange.kept += part.length
-  }
+  const room = KEPT_BODY_BYTES - exchange.kept
+  if (room > 0) keep(exchange, chunk.subarray(0, room))
   exchange.received += chunk.length
-  if (exchange.received > exchange.maxReadBytes) abandon(exchange, null)
+  if (exchange.received > MOST_READ_BYTES) abandon(exchange, null)
+}
+
+/**
+ * Copied into one buffer: a slice would keep the whole 64 KiB read buffer alive for as long as the attempt waits to be
+ * recorded, and 8,000 chunks of a byte with a Buffer each took a megabyte.
+ */
+function keep(exchange: Exchange, part: Buffer): void {
+  const needed = exchange.kept + part.length
+  if (needed > exchange.body.length) {
+    const larger = Buffer.allocUnsafeSlow(exchange.kept === 0 ? needed : 2 * needed)
+    exchange.body.copy(larger, 0, 0, exchange.kept)
+    exchange.body = larger
+  }
+  part.copy(exchange.body, exchange.kept)
+  exchange.kept = needed
 }
 
 function onError(exchange: Exchange, line: Line, error: Error): void {
@@ -222,7 +239,7 @@ function refine({ begun, reused, firstByteMs }: Exchange, { socket }: Line, erro
 function look(exchange: Exchange): void {
   const leftMs = exchange.request.deadlineMs - (performance.now() - exchange.startedAt)
   if (leftMs <= 0) {
-    onDeadline(exchange)
+    abandon(exchange, lateIn(exchange.line?.opening.phase ?? 'dns'))
   } else if (exchange.reads?.flooded()) {
     abandon(
       exchange,
@@ -231,19 +248,6 @@ function look(exchange: Exchange): void {
   } else {
     exchange.timer = setTimeout(look, Math.min(leftMs, LOOK_EVERY_MS), exchange)
   }
-}
-
-const LATE: Record<Opening['phase'], [AttemptErrorClass, string?]> = {
-  dns: ['DNS'],
-  connect: ['CONNECT_TIMEOUT'],
-  proxy: ['PROXY'],
-  tls: ['CONNECT_TIMEOUT', 'The TLS handshake was not finished in time. Check that the port speaks TLS.'],
-  open: ['TIMEOUT'],
-}
-
-function onDeadline(exchange: Exchange): void {
-  const [errorClass, advice] = LATE[exchange.line?.opening.phase ?? 'dns']
-  abandon(exchange, new EgressError(errorClass, advice ?? adviceFor(errorClass)))
 }
 
 /** Ends the socket with the exchange. Status decides: with a complete header section there is no failure any more. */
@@ -256,11 +260,11 @@ function finish(exchange: Exchange, failure: EgressFailure | null, complete: boo
   if (exchange.done) return
   exchange.done = true
   if (exchange.timer !== null) clearTimeout(exchange.timer)
-  const { line, status, chunks, kept, received, reused, firstByteMs, startedAt } = exchange
+  const { line, status, body, kept, received, reused, firstByteMs, startedAt } = exchange
   exchange.settle({
     status,
     headers: exchange.responseHeaders,
-    body: chunks.length === 1 ? (chunks[0] as Buffer) : chunks.length === 0 ? NOTHING : Buffer.concat(chunks),
+    body: body.subarray(0, kept),
     bodyBytes: status === null ? null : received,
     truncated: status !== null && (!complete || kept < received),
     remoteAddress: line?.opening.remoteAddress ?? null,
@@ -274,15 +278,17 @@ function finish(exchange: Exchange, failure: EgressFailure | null, complete: boo
   })
 }
 
+const CONNECTING: readonly Opening['phase'][] = ['connect', 'proxy', 'tunnel']
+
 /** What each phase of opening took; for the phase that it ended in, what was left. */
 function phasesOf({ line, reused, takenAt, url }: Exchange) {
   if (line === null || reused) return { dnsMs: null, connectMs: null, tlsMs: null }
   const { phase, dnsMs, connectMs, tlsMs } = line.opening
   const restMs = performance.now() - takenAt - (dnsMs ?? 0) - (connectMs ?? 0)
-  const resolved = isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0
+  const resolved = isIP(targetOf(url)?.hostname ?? '') === 0
   return {
     dnsMs: dnsMs ?? (phase === 'dns' && resolved ? restMs : null),
-    connectMs: connectMs ?? (phase === 'connect' ? restMs : null),
+    connectMs: connectMs ?? (CONNECTING.includes(phase) ? restMs : null),
     tlsMs: tlsMs ?? (phase === 'tls' ? restMs : null),
   }
 }

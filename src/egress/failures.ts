@@ -29,12 +29,14 @@ const MESSAGES: Record<AttemptErrorClass, string> = {
     'The certificate of the server is not issued by a trusted authority, or its intermediate certificates are missing.',
   TLS_HOSTNAME: 'The certificate of the server is made out to another host name than that of the URL.',
   TLS_PROTOCOL: 'The TLS handshake failed. Check that the port speaks TLS, version 1.2 or newer.',
-  TLS_CLIENT_CERTIFICATE: 'The server asks for a client certificate and did not accept what it got.',
-  RESET: 'The server closed the connection before it had answered.',
+  TLS_CLIENT_CERTIFICATE:
+    'The server asks for a client certificate, and there is none to show. Let it take requests without one.',
+  RESET:
+    'The server closed the connection before status line and headers were complete. Look for crashes, restarts, limits on body size, and proxies that give up.',
   TIMEOUT: 'The server did not answer in time. Answer first and do the work afterwards.',
-  PROTOCOL: 'What the server answered is not valid HTTP/1.1.',
+  PROTOCOL: 'What the server answered is not valid HTTP/1.1. Check that the port speaks HTTP.',
   HTTP_STATUS: 'The server answered with a status that is not 2xx.',
-  HEADERS_TOO_LARGE: 'The headers of the answer are larger than 16 KiB.',
+  HEADERS_TOO_LARGE: 'The headers of the answer are larger than 16 KiB. Set no cookies on this path.',
   OAUTH: 'No access token could be had.',
   PROXY: 'The egress proxy failed.',
   INTERNAL: 'Something went wrong on our side.',
@@ -45,6 +47,10 @@ const CLASS_OF_CODE: Record<string, AttemptErrorClass> = {
   EHOSTUNREACH: 'UNREACHABLE',
   ENETUNREACH: 'UNREACHABLE',
   EHOSTDOWN: 'UNREACHABLE',
+  // A machine without IPv6, or with a firewall of its own.
+  EADDRNOTAVAIL: 'UNREACHABLE',
+  EAFNOSUPPORT: 'UNREACHABLE',
+  EPERM: 'UNREACHABLE',
   ENETDOWN: 'UNREACHABLE',
   EACCES: 'UNREACHABLE',
   ECONNRESET: 'RESET',
@@ -87,7 +93,8 @@ const TLS_RECORDS = ['\x15\x03', '\x16\x03']
 /** The class of whatever undici, the socket or the connector came up with, by its code or class, never by its text. */
 export function classify(error: unknown): AttemptErrorClass {
   if (error instanceof EgressError) return error.code
-  // Both come for malformed answers, without a code that says so: an assertion for status 000, the other for the rest.
+  // Both come for malformed answers, without a code that says so: an assertion for 101 without an upgrade, the other for the
+  // rest.
   if (error instanceof errors.HTTPParserError) return 'PROTOCOL'
   const code = (error as { code?: unknown } | null)?.code
   if (code === 'ERR_ASSERTION') return 'PROTOCOL'

@@ -2,10 +2,11 @@ import { isIP } from 'node:net'
 import type { Log } from '../log.ts'
 import { judgeAddress, type Networks } from './address-rules.ts'
 import { adviceFor, EgressError } from './failures.ts'
-import type { Opening, Target } from './opening.ts'
+import type { Opening } from './opening.ts'
 import { isOwnAddress, type OwnAddress } from './own-address.ts'
 import type { Resolve } from './resolver.ts'
 import { sparing } from './sparing-log.ts'
+import type { Target } from './target.ts'
 
 /** The addresses of a target that may be dialled, at least one; throws why there is none. */
 export type Gate = (target: Target, opening: Opening, signal: AbortSignal) => Promise<string[]>

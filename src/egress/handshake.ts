@@ -67,6 +67,8 @@ const ALERT_BYTES = 7
 // OpenSSL refuses chains over 100 KiB; but records that say nothing (HelloRequest) it swallows, 300 MB of them a second.
 const MOST_BYTES = 256 * 1024
 const LOOK_EVERY_MS = 20
+// What lies between splits a ServerHello where it likes, and sends the rest a moment later, or again if it was lost.
+const ENDED_AFTER_MS = 500
 
 type Seen = {
   received(): number
@@ -78,18 +80,19 @@ type Seen = {
 /** Keeps what a failed handshake is explained by, and ends one that Node and OpenSSL would let go on. */
 function watch(socket: TLSSocket, tcp: Socket): Seen {
   const before = tcp.bytesRead
-  let last = 0
+  let [last, quietSince] = [0, performance.now()]
   const end = (message: string) => {
     seen.fault = new EgressError('TLS_PROTOCOL', message)
     socket.destroy(seen.fault)
   }
   const look = () => {
     const received = tcp.bytesRead - before
+    if (received !== last) quietSince = performance.now()
+    last = received
     // An alert that Node has no name for is not reported at all: it waits on for a handshake that is over.
-    if (received === ALERT_BYTES && last === received)
+    if (received === ALERT_BYTES && performance.now() - quietSince > ENDED_AFTER_MS)
       end('The server ended the TLS handshake, for no reason it named.')
     else if (received > MOST_BYTES) end('The server sent more in the TLS handshake than belongs there.')
-    last = received
   }
   const seen: Seen = {
     received: () => tcp.bytesRead - before,

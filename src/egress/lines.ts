@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import { Client } from 'undici'
-import type { Connector, Target } from './connector.ts'
+import type { Connector } from './connector.ts'
 import { EgressError } from './failures.ts'
 import { newOpening, type Opening } from './opening.ts'
+import { targetOf } from './target.ts'
 
 /**
  * A line: one undici client with at most one socket and one request at a time. undici's own Agent does not tell which
@@ -14,26 +15,37 @@ export type Line = {
   /** How the present (or coming) socket was opened. */
   opening: Opening
   socket: Socket | null
+  /** When the socket was opened, by the monotonic clock. */
+  openedAt: number
   /** Requests that this socket has begun to serve. */
   served: number
+  /** When the request in hand must be over, by `performance.now()`. */
+  deadlineAt: number
   /** Ends the socket, or the attempt to open one, at once. */
   end(): void
 }
 
 export type Lines = {
   /** An idle line to the origin, or a new one; `fresh` never takes an idle one. */
-  take(url: URL, fresh: boolean): Line
+  take(url: URL, deadlineAt: number, fresh: boolean): Line
   /** Gives a line back after a complete exchange. */
   release(line: Line): void
   close(): Promise<void>
 }
 
-export type LinesOptions = { connector: Connector; maxHeaderBytes: number; idleMs: number }
+export type LinesOptions = {
+  connector: Connector
+  maxHeaderBytes: number
+  idleMs: number
+  /** How long a socket is used, however busy. */
+  longestLifeMs: number
+}
 
-export function createLines({ connector, maxHeaderBytes, idleMs }: LinesOptions): Lines {
+export function createLines(options: LinesOptions): Lines {
   // Last in, first out: the socket used last is the least likely to be dead, and what is too many grows old and closes.
   const idle = new Map<string, Line[]>()
   const all = new Map<Line, string>()
+  const isOld = ({ openedAt }: Line) => performance.now() - openedAt > options.longestLifeMs
 
   const removeIdle = (line: Line) => {
     const origin = all.get(line) as string
@@ -47,9 +59,7 @@ export function createLines({ connector, maxHeaderBytes, idleMs }: LinesOptions)
 
   const openLine = (url: URL) => {
     const line = newLine(url, {
-      connector,
-      maxHeaderBytes,
-      idleMs,
+      ...options,
       // A line without a socket is worth nothing once idle; one with a request in hand is its exchange's to end.
       onDisconnect: (line) => {
         if (all.has(line) && removeIdle(line)) line.end()
@@ -64,20 +74,21 @@ export function createLines({ connector, maxHeaderBytes, idleMs }: LinesOptions)
   }
 
   return {
-    take(url, fresh) {
+    take(url, deadlineAt, fresh) {
       const lines = fresh ? undefined : idle.get(url.origin)
       for (let line = lines?.at(-1); line !== undefined; line = lines?.at(-1)) {
         removeIdle(line)
-        if (line.socket !== null && !line.socket.destroyed) return line
+        if (line.socket !== null && !line.socket.destroyed && !isOld(line)) return Object.assign(line, { deadlineAt })
         line.end()
       }
-      return openLine(url)
+      return Object.assign(openLine(url), { deadlineAt })
     },
     release(line) {
       const origin = all.get(line)
       if (origin === undefined) return
       // Answered before it was fully sent: the next request would wait behind bytes that nobody reads.
-      if (line.socket === null || line.socket.destroyed || line.socket.writableLength > 0) return line.end()
+      const { socket } = line
+      if (socket === null || socket.destroyed || socket.writableLength > 0 || isOld(line)) return line.end()
       const lines = idle.get(origin)
       if (lines === undefined) idle.set(origin, [line])
       else lines.push(line)
@@ -95,6 +106,7 @@ type LineOptions = LinesOptions & { onDisconnect: (line: Line) => void; onEnd: (
 function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, onEnd }: LineOptions): Line {
   const ended = new AbortController()
   const target = targetOf(url)
+  if (target === null) throw new EgressError('INTERNAL', `Cannot send to a ${url.protocol} URL.`)
   const client = new Client(url.origin, {
     allowH2: false,
     pipelining: 1,
@@ -108,10 +120,11 @@ function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, on
     connect: (_options, callback) => {
       line.opening = newOpening()
       line.served = 0
-      connector(target, line.opening, ended.signal)
+      connector(target, line.opening, ended.signal, line.deadlineAt)
         .then(
           (socket) => {
             line.socket = socket
+            line.openedAt = performance.now()
             // undici takes its own error for a closed socket as a reason to connect again, for ever: never let it see one.
             if (socket.destroyed) callback(new EgressError('RESET', 'The server closed the connection at once.'), null)
             else callback(null, socket)
@@ -125,7 +138,9 @@ function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, on
     client,
     opening: newOpening(),
     socket: null,
+    openedAt: performance.now(),
     served: 0,
+    deadlineAt: 0,
     end() {
       if (ended.signal.aborted) return
       ended.abort()
@@ -135,13 +150,4 @@ function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, on
   }
   client.on('disconnect', () => onDisconnect(line))
   return line
-}
-
-/** Of the parsed URL, never of its text: `http://0x7f.1` and `http://①②⑦.⓪.⓪.①` both have the hostname 127.0.0.1. */
-function targetOf(url: URL): Target {
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new EgressError('INTERNAL', `Cannot send to a ${url.protocol} URL.`)
-  }
-  const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port)
-  return { protocol: url.protocol, hostname: url.hostname.replace(/^\[|\]$/g, ''), port }
 }

@@ -2,15 +2,16 @@ import { Buffer } from 'node:buffer'
 import { isIP, type Socket } from 'node:net'
 import type { Log } from '../log.ts'
 import { type Dial, dialOne } from './dialing.ts'
-import { EgressError } from './failures.ts'
-import { createHandshake, type Handshake } from './handshake.ts'
+import { classify, EgressError } from './failures.ts'
+import type { Handshake } from './handshake.ts'
 import type { Answer } from './name-servers.ts'
-import { newOpening } from './opening.ts'
+import { newOpening, type Opening } from './opening.ts'
 import type { EgressProxy } from './proxy-url.ts'
 import { sparing } from './sparing-log.ts'
 
 export type Tunnel = (
   to: { address: string; port: number; hostname: string },
+  opening: Opening,
   signal: AbortSignal,
   timeoutMs: number,
 ) => Promise<Socket>
@@ -21,7 +22,7 @@ export type TunnelOptions = {
   /** The operator's own name, from the operator's own resolver; where it points is not judged. */
   lookUp: (hostname: string) => Promise<Answer>
   log: Log
-  handshake?: Handshake
+  handshake: Handshake
 }
 
 /** A fault of the proxy. The consumer learns that it is not the endpoint's; the operator learns the rest from the log. */
@@ -34,6 +35,9 @@ class ProxyFault extends Error {
   }
 }
 
+/** Not a word after CONNECT: proxies wait longer for a server than we do, so this is what a server that is down looks like. */
+class NoAnswer extends Error {}
+
 const MAX_HEAD_BYTES = 16 * 1024
 const END_OF_HEAD = '\r\n\r\n'
 
@@ -41,22 +45,30 @@ const END_OF_HEAD = '\r\n\r\n'
  * Connections through the operator's proxy, to addresses that have been vetted, not to names: what the proxy would make of a
  * name is another look-up, and no gate of ours would see its answer.
  */
-export function createTunnel({ proxy, dial, lookUp, log, handshake = createHandshake() }: TunnelOptions): Tunnel {
-  const warn = sparing(log)
+export function createTunnel({ proxy, dial, lookUp, log, handshake }: TunnelOptions): Tunnel {
+  // Apart: servers that take no connection must not keep faults of the proxy out of the log.
+  const [warnOfFault, warnOfSilence] = [sparing(log), sparing(log)]
   const { hostname, port, protocol } = proxy
-  return async (to, signal, timeoutMs) => {
+  return async (to, opening, signal, timeoutMs) => {
     const late = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)))
     const either = AbortSignal.any([signal, late])
+    const facts = { proxy: `${hostname}:${port}`, host: to.hostname, address: to.address, port: to.port }
     const complain = (fault: unknown) => {
-      const facts = { proxy: `${hostname}:${port}`, host: to.hostname, address: to.address, port: to.port }
-      warn({ ...facts, err: fault }, 'The egress proxy did not bring a connection about')
-      return proxyFailed(late.aborted)
+      if (fault instanceof NoAnswer) {
+        warnOfSilence(facts, 'The egress proxy has not answered CONNECT in time')
+        return new EgressError('CONNECT_TIMEOUT', TUNNEL_TOO_LATE)
+      }
+      warnOfFault({ ...facts, err: fault }, 'The egress proxy did not bring a connection about')
+      const tooLate = late.aborted || classify(fault) === 'CONNECT_TIMEOUT'
+      return new EgressError('PROXY', tooLate ? PROXY_TOO_LATE : PROXY_FAILED)
     }
+    opening.phase = 'proxy'
     let socket: Socket | null = null
     let status: number
     try {
       socket = await reach(proxy, { dial, lookUp }, either, timeoutMs)
       if (protocol === 'https:') socket = await handshake(socket, hostname, newOpening(), either)
+      opening.phase = 'tunnel'
       status = await connectThrough(socket, proxy, to, either)
     } catch (error) {
       socket?.destroy()
@@ -130,7 +142,8 @@ function readHead(socket: Socket, signal: AbortSignal): Promise<string> {
       if (length < received.length) socket.unshift(received.subarray(length))
     }
     const onClose = () => end(new ProxyFault('the proxy closed the connection before it had answered'))
-    const onAbort = () => end(new ProxyFault('the proxy did not answer in time'))
+    const onAbort = () =>
+      end(received.length === 0 ? new NoAnswer() : new ProxyFault('the proxy did not end its answer'))
     socket.on('data', onData).on('error', end).on('close', onClose).on('end', onClose)
     signal.addEventListener('abort', onAbort)
     if (signal.aborted) onAbort()
@@ -155,10 +168,9 @@ function saidOfTheServer(status: number): EgressError | null {
   return new EgressError('UNREACHABLE', `The server could not be reached, says the egress proxy (${status}).`)
 }
 
-function proxyFailed(late: boolean): EgressError {
-  const what = late ? 'did not bring a connection about in time' : 'failed, or refused the connection'
-  return new EgressError(
-    'PROXY',
-    `The egress proxy of this server ${what}. The endpoint is not at fault; the operator finds the reason in the log.`,
-  )
-}
+const proxyFault = (what: string) =>
+  `The egress proxy of this server ${what}. The endpoint is not at fault; the operator finds the reason in the log.`
+const PROXY_FAILED = proxyFault('failed, or refused the connection')
+export const PROXY_TOO_LATE = proxyFault('did not bring a connection about in time')
+export const TUNNEL_TOO_LATE =
+  'The server took no connection through the egress proxy in time. Check that it is up and that no firewall drops our packets.'

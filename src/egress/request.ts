@@ -6,6 +6,7 @@ import { type EgressFailure, failureOf } from './failures.ts'
 import { createLines } from './lines.ts'
 import { MOST_PARSED_HEADER_BYTES } from './reads.ts'
 import { createResolver } from './resolver.ts'
+import { sparing } from './sparing-log.ts'
 import type { Hosts } from './url-rules.ts'
 
 export type { EgressRequest, EgressResult } from './exchange.ts'
@@ -27,8 +28,8 @@ export type EgressOptions = Omit<ConnectorOptions, 'log' | 'resolve'> & {
   log?: Log
   /** How long an unused socket is kept. */
   idleMs?: number
-  /** How much of a body is read, and counted, before the socket is closed. */
-  maxReadBytes?: number
+  /** How long a socket is used: a host that has moved, or whose certificate has expired, is noticed after that. */
+  longestLifeMs?: number
 }
 
 export function createEgress({
@@ -36,18 +37,20 @@ export function createEgress({
   resolve = createResolver({ allowHosts }),
   log = silentLog,
   idleMs = 4000,
-  maxReadBytes = 1024 * 1024,
+  longestLifeMs = 60_000,
   ...rest
 }: EgressOptions): Egress {
   const connector = createConnector({ resolve, log, ...rest })
-  const lines = createLines({ connector, maxHeaderBytes: MOST_PARSED_HEADER_BYTES, idleMs })
+  const lines = createLines({ connector, maxHeaderBytes: MOST_PARSED_HEADER_BYTES, idleMs, longestLifeMs })
+  // What strangers can bring about must not fill the log.
+  const sparingLog = { ...log, error: sparing({ warn: (facts, sentence) => log.error(facts, sentence) }) }
   let closed = false
   return {
     send(request) {
       return new Promise((settle) => {
         try {
           if (closed) throw new Error('the egress is closed')
-          createExchange(request, { lines, maxReadBytes, log, settle })
+          createExchange(request, { lines, log: sparingLog, settle })
         } catch (error) {
           log.error({ err: error }, 'a request could not be made')
           settle(notSent(failureOf(error)))

@@ -1,6 +1,6 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns'
 import { EgressError } from './failures.ts'
-import { type Answer, type Ask, createNameServers } from './name-servers.ts'
+import { type Answer, type Ask, createNameServers, MOST_ADDRESSES } from './name-servers.ts'
 import type { Hosts } from './url-rules.ts'
 
 /** Turns a host name into all its addresses, as IP texts. Rejects with an `EgressError` of class DNS when there are none. */
@@ -102,7 +102,7 @@ function addressesIn({ heard }: LookUp, name: string): string[] {
   }
   throw new EgressError(
     'DNS',
-    `There is no host of the name ${name}. Check the spelling of the URL and the DNS records.`,
+    `There is no host of the name ${name}. Check the spelling of the URL and the DNS records; a name that only the sender's own network knows must be allowed by its operator.`,
   )
 }
 
@@ -127,7 +127,12 @@ export function createSystemAsk({
       lookup(hostname, { all: true, order: 'verbatim' }, (error, found) => {
         if (error?.code === 'ENOTFOUND') resolve({ kind: 'none', nameExists: false })
         else if (error) resolve({ kind: 'failed', cause: error })
-        else resolve({ kind: 'addresses', addresses: found.map(({ address }) => address), ttlMs: SYSTEM_MS })
+        else
+          resolve({
+            kind: 'addresses',
+            addresses: found.slice(0, MOST_ADDRESSES).map(({ address }) => address),
+            ttlMs: SYSTEM_MS,
+          })
       })
     })
     underWay.set(hostname, asking)

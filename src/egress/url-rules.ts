@@ -79,7 +79,7 @@ function wrongInText(text: string): string | null {
   if (text !== text.trim()) return 'The URL begins or ends with a space.'
   if (!text.isWellFormed()) return 'The URL holds half a character (a lone surrogate).'
   // UTS 46 maps these to nothing, so that the host would be another one than it seems.
-  if (/[\u00ad\u200b\u2060\ufeff]/.test(text)) return 'The URL holds an invisible character.'
+  if (/\p{Default_Ignorable_Code_Point}/u.test(text)) return 'The URL holds an invisible character.'
   return null
 }
 
@@ -106,8 +106,8 @@ function wrongName(host: string, allowHosts: Hosts): string | null {
       return `The host ${quote(host)} holds other characters than letters, digits, hyphens and underscores.`
     }
   }
-  if (host.includes('.') || allowHosts.has(host)) return null
-  return `The host ${quote(host)} is a bare word, no public host name. Allow it with POSTRIDER_ALLOW_HOSTS=${host} if that is intended.`
+  if (allowHosts.has(host) || (host.includes('.') && !/\.(localhost|internal|local)$/.test(host))) return null
+  return `The host ${quote(host)} is no public host name. If that is intended, allow it with POSTRIDER_ALLOW_HOSTS=${host}, and its network with POSTRIDER_ALLOW_NETWORKS.`
 }
 
 function wrongPort({ port, hostname }: URL): string | null {

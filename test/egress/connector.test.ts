@@ -1,11 +1,13 @@
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test, vi } from 'vitest'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
-import { createConnector, type Dial, type Target } from '../../src/egress/connector.ts'
+import { createConnector, type Dial } from '../../src/egress/connector.ts'
 import { newOpening } from '../../src/egress/opening.ts'
 import type { Resolve } from '../../src/egress/resolver.ts'
+import { type Target, targetOf } from '../../src/egress/target.ts'
 import { silentLog } from '../../src/log.ts'
 import { startRawReceiver } from '../support/receiver.ts'
+import { egressOf, receiverOf } from './world.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -50,9 +52,7 @@ async function world({
   const connector = createConnector({ allowNetworks: parseNetworks(allow), resolve, dial, log, connectTimeoutMs })
   const opening = newOpening()
   const open = (url: string, signal = new AbortController().signal): Promise<Socket> => {
-    const { hostname } = new URL(url)
-    const target: Target = { protocol: 'http:', hostname: hostname.replace(/^\[|\]$/g, ''), port: 80 }
-    return connector(target, opening, signal)
+    return connector(targetOf(new URL(url)) as Target, opening, signal, Number.POSITIVE_INFINITY)
   }
   return { open, dialled, opening, log, receiver }
 }
@@ -181,10 +181,34 @@ test('a silent address leaves time for the next one', async () => {
   })
   const startedAt = performance.now()
 
-  await connector({ protocol: 'http:', hostname: 'hooks.test', port: 80 }, newOpening(), new AbortController().signal)
+  const target: Target = { protocol: 'http:', hostname: 'hooks.test', port: 80 }
+  await connector(target, newOpening(), new AbortController().signal, Number.POSITIVE_INFINITY)
 
   expect(dialled).toEqual(['10.0.0.1', '10.0.0.2'])
   expect(performance.now() - startedAt).toBeLessThan(390)
+})
+
+test('a silent address leaves time for the next one within the deadline of the attempt, too', async () => {
+  const receiver = await receiverOf()
+  const dialled: string[] = []
+  const egress = egressOf({
+    allowNetworks: parseNetworks('10.0.0.0/8'),
+    resolve: resolvesTo('10.0.0.1', '10.0.0.2'),
+    dial: ({ address }) => {
+      dialled.push(address)
+      const socket = connect({ host: '127.0.0.1', port: receiver.port })
+      Object.defineProperty(socket, 'remoteAddress', { value: address })
+      if (address === '10.0.0.1') socket.emit = () => true
+      closing.push(() => socket.destroy())
+      return socket
+    },
+  })
+
+  const result = await egress.post('http://hooks.test/', { deadlineMs: 800 })
+
+  expect(result).toMatchObject({ status: 200, remoteAddress: '10.0.0.2', failure: null })
+  expect(result.timings.connectMs).toBeGreaterThan(250)
+  expect(dialled).toEqual(['10.0.0.1', '10.0.0.2'])
 })
 
 test('whatever goes wrong with a resolver is a DNS failure', async () => {

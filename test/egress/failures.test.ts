@@ -43,7 +43,8 @@ test.each`
   ${'UND_ERR_INVALID_ARG'}                         | ${'INTERNAL'}
   ${'UND_ERR_DESTROYED'}                           | ${'INTERNAL'}
   ${'EMFILE'}                                      | ${'INTERNAL'}
-  ${'EADDRNOTAVAIL'}                               | ${'INTERNAL'}
+  ${'EADDRNOTAVAIL'}                               | ${'UNREACHABLE'}
+  ${'EMFILE'}                                      | ${'INTERNAL'}
 `('$code → $errorClass', ({ code, errorClass }) => {
   expect(failureOf(coded(code))).toEqual({ errorClass, message: adviceFor(errorClass) })
 })

@@ -5,8 +5,8 @@ import { createLines } from '../../src/egress/lines.ts'
 
 test('a socket that is closed again before it is used is one reset, not a reason to connect for ever', async () => {
   const connector = vi.fn(async () => new Socket().destroy())
-  const lines = createLines({ connector, maxHeaderBytes: 1024, idleMs: 1000 })
-  const line = lines.take(new URL('http://127.0.0.1:9/'), false)
+  const lines = createLines({ connector, maxHeaderBytes: 1024, idleMs: 1000, longestLifeMs: 60_000 })
+  const line = lines.take(new URL('http://127.0.0.1:9/'), Number.POSITIVE_INFINITY, false)
 
   const error = await new Promise((resolve) => {
     line.client.dispatch(

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
-import { expect, test, vi } from 'vitest'
+import { errors } from 'undici'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { onRawRequest, type RawReceiver } from '../support/receiver.ts'
 import { floods } from './misbehaviours.ts'
 import { egressOf, rawReceiverOf, receiverOf, saying } from './world.ts'
@@ -279,16 +280,21 @@ test('a body that is next to nothing but framing is left soon', async () => {
   expect(result.bodyBytes).toBeLessThan(1000)
 })
 
-test('headers too many to be read cost next to nothing', async () => {
+test('headers too many to be read cost one error, not one for each', async () => {
   const receiver = await saying(`HTTP/1.1 200 OK\r\n${'a:\r\n'.repeat(20_000)}\r\n`)
-  const egress = egressOf()
-  await egress.post(receiver.url)
-  const before = performance.eventLoopUtilization()
+  let made = 0
+  // undici makes them, each with a stack: 10,000 of them took 100 ms.
+  Object.defineProperty(errors.HeadersOverflowError.prototype, 'code', {
+    configurable: true,
+    set(value) {
+      made++
+      Object.defineProperty(this, 'code', { value, configurable: true, writable: true })
+    },
+  })
+  onTestFinished(() => void Reflect.deleteProperty(errors.HeadersOverflowError.prototype, 'code'))
 
-  const result = await egress.post(receiver.url)
-
-  expect(result).toMatchObject({ failure: { errorClass: 'HEADERS_TOO_LARGE' } })
-  expect(performance.eventLoopUtilization(before).active).toBeLessThan(60)
+  expect(await egressOf().post(receiver.url)).toMatchObject({ failure: { errorClass: 'HEADERS_TOO_LARGE' } })
+  expect(made).toBeLessThanOrEqual(1)
 })
 
 test('of headers 16 KiB are taken, and not a byte more', async () => {

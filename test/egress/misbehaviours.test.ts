@@ -10,7 +10,7 @@ import { TLS_FAULTS } from './misbehaviours-tls.ts'
 import { egressOf } from './world.ts'
 
 const SHORT_MS = 300
-const LONG_MS = 5000
+const LONG_MS = 6000
 // A busy machine is late for timers, too.
 const MARGIN_MS = 500
 

@@ -12,8 +12,8 @@ export type Comes = 'delivered' | number | AttemptErrorClass
 /** Name, what the server does, what must come of it, and after how many milliseconds at the latest. */
 export type Misbehaviour = readonly [name: string, does: Does, comes: Comes, withinMs: number]
 
-/** Decided by what the server does, and not by the deadline; next to nothing even on a busy machine. */
-export const AT_ONCE = 1000
+/** Decided by what the server does, and not by the deadline; next to nothing, but not on a busy machine. */
+export const AT_ONCE = 3000
 /** Only the deadline ends it, whatever that is. */
 export const AT_THE_DEADLINE = Number.POSITIVE_INFINITY
 

@@ -1,15 +1,16 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
+import type { Dial } from '../../src/egress/connector.ts'
 import { parseProxy } from '../../src/egress/proxy-url.ts'
 import type { EgressOptions } from '../../src/egress/request.ts'
 import { silentLog } from '../../src/log.ts'
 import { type Behaviour, startProxy } from '../support/proxy.ts'
 import { onRawRequest } from '../support/receiver.ts'
 import { authority, valid } from './certificates.ts'
-import { egressOf, receiverOf } from './world.ts'
+import { egressOf, rawReceiverOf, receiverOf } from './world.ts'
 
 async function tlsReceiver() {
   const server = createTlsServer(valid, (socket) => {
@@ -97,7 +98,6 @@ test('what may not be dialled may not be tunnelled to either', async () => {
 test.each<[string, Behaviour, string]>([
   ['resets', (socket) => socket.resetAndDestroy(), 'failed'],
   ['hangs up', (socket) => socket.end(), 'failed'],
-  ['says nothing', () => {}, 'in time'],
   ['never ends its answer', (socket) => socket.write('HTTP/1.1 200 OK\r\nX-A: b\r\n'), 'in time'],
   ['answers garbage', answering('SSH-2.0-OpenSSH_9.6\r\n\r\n'), 'failed'],
   ['answers HTTP/2', answering('HTTP/2 200\r\n\r\n'), 'failed'],
@@ -165,12 +165,81 @@ test.each([
   expect(proxy.heads).toHaveLength(2)
 })
 
-test('the deadline of the attempt holds for the proxy, too', async () => {
+const TAKEN_BY_NOBODY = {
+  errorClass: 'CONNECT_TIMEOUT',
+  message: expect.stringContaining('took no connection through the egress proxy in time'),
+}
+
+test('a server that never takes the connection is at fault, not the proxy, and the next address may be better', async () => {
+  const receiver = await receiverOf()
   const proxy = await startProxy({ behave: () => {} })
-  const { failure, timings } = await world(proxy.port).post('http://hooks.test/', { deadlineMs: 150 })
-  expect(failure).not.toBeNull()
-  expect(timings.totalMs).toBeLessThan(600)
+  const addresses = ['93.184.215.14', '93.184.215.15']
+  const none = world(proxy.port, { connectTimeoutMs: 200, resolve: async () => addresses })
+  expect((await none.post('http://hooks.test/')).failure).toEqual(TAKEN_BY_NOBODY)
+  expect(proxy.heads.map((head) => head.split(':')[0])).toEqual(addresses.map((address) => `CONNECT ${address}`))
+  expect(none.log.warn).toHaveBeenCalledWith(
+    expect.objectContaining({ host: 'hooks.test', address: '93.184.215.14' }),
+    expect.stringContaining('not answered'),
+  )
+
+  const better = await startProxy({
+    to: receiver.port,
+    behave(socket, head) {
+      if (head.includes('93.184.215.14:')) return
+      const onward = connect({ host: '127.0.0.1', port: receiver.port })
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      socket.pipe(onward).pipe(socket)
+    },
+  })
+  const one = world(better.port, { resolve: async () => addresses })
+  expect(await one.post('http://hooks.test/', { deadlineMs: 800 })).toMatchObject({
+    status: 200,
+    remoteAddress: '93.184.215.15',
+  })
 })
+
+// With a long time to connect the deadline of the attempt is what ends it.
+test.each([
+  ['to connect', { connectTimeoutMs: 100, deadlineMs: 2000 }],
+  ['of the attempt', { connectTimeoutMs: 10_000, deadlineMs: 150 }],
+])('when the time %s is over, it is told how far it came', async (_, { connectTimeoutMs, deadlineMs }) => {
+  const silent = await startProxy({ behave: () => {} })
+  const deaf = await rawReceiverOf((socket) => socket.resume())
+  const by = {
+    dial: world(1, { connectTimeoutMs, dial: neverConnecting }),
+    tls: world(deaf.port, { connectTimeoutMs, scheme: 'https' }),
+    tunnel: world(silent.port, { connectTimeoutMs }),
+  }
+  const late = { errorClass: 'PROXY', message: expect.stringContaining('did not bring a connection about in time') }
+  for (const [phase, failure] of [
+    ['dial', late],
+    ['tls', late],
+    ['tunnel', TAKEN_BY_NOBODY],
+  ] as const) {
+    const { failure: told, timings } = await by[phase].post('http://hooks.test/', { deadlineMs })
+    expect(told, phase).toEqual(failure)
+    expect(timings.connectMs, phase).toBeGreaterThan(90)
+    expect(timings.totalMs, phase).toBeLessThan(700)
+  }
+})
+
+// As soon as it has no time left before its own timers fire, only the exchange can tell.
+test('the deadline itself tells how far it came', async () => {
+  const silent = await startProxy({ behave: () => {} })
+  const lookUpProxy = () => new Promise<never>(() => {})
+  const proxy = parseProxy('http://proxy.internal:3128')
+  const reaching = await world(1, { proxy, lookUpProxy }).post('http://hooks.test/', { deadlineMs: 150 })
+  const slowTimers = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(new AbortController().signal)
+  onTestFinished(() => slowTimers.mockRestore())
+  const asking = await world(silent.port).post('http://hooks.test/', { deadlineMs: 150 })
+
+  expect(reaching.failure).toEqual({ errorClass: 'PROXY', message: expect.stringContaining('in time') })
+  expect(asking.failure).toEqual(TAKEN_BY_NOBODY)
+  for (const { timings } of [reaching, asking]) expect(timings.connectMs).toBeGreaterThan(140)
+})
+
+/** A socket whose `connect` never comes is what a firewall that drops packets looks like. */
+const neverConnecting: Dial = () => new Socket()
 
 test('what a server says before it is asked comes through', async () => {
   const greeting = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'

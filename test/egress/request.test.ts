@@ -191,6 +191,34 @@ test('idle sockets are closed after a while', async () => {
   await vi.waitFor(() => expect(receiver.sockets[0]?.readableEnded).toBe(true), 3000)
 })
 
+test('a socket is not used for ever, however busy: a host that has moved is noticed', async () => {
+  const receiver = await receiverOf()
+  const { post } = egressOf({ longestLifeMs: 100 })
+  await post(receiver.url)
+  expect((await post(receiver.url)).reusedSocket).toBe(true)
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  expect((await post(receiver.url)).reusedSocket).toBe(false)
+  expect(receiver.connections()).toBe(2)
+})
+
+test('very many headers are too many, however small', async () => {
+  const headers = (count: number) => Array.from({ length: count }, (_, n) => `h${n}: x\r\n`).join('')
+  const answer = (count: number) => `HTTP/1.1 200 OK\r\n${headers(count)}content-length: 0\r\n\r\n`
+  expect((await egressOf().post((await saying(answer(199))).url)).status).toBe(200)
+  const { failure } = await egressOf().post((await saying(answer(200))).url)
+  expect(failure).toEqual({ errorClass: 'HEADERS_TOO_LARGE', message: 'The answer has more than 200 headers.' })
+})
+
+test('a body that comes byte by byte is kept in one piece', async () => {
+  const text = 'abcdefghij'.repeat(30)
+  const chunks = [...text].map((byte) => `1\r\n${byte}\r\n`).join('')
+  const receiver = await saying(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`)
+  const { body, bodyBytes, truncated } = await egressOf().post(receiver.url)
+  expect([body.toString(), bodyBytes, truncated]).toEqual([text, 300, false])
+  // Together with what a growing buffer keeps in reserve.
+  expect(body.buffer.byteLength).toBeLessThanOrEqual(600)
+})
+
 test('close ends what is under way, and nothing is sent after it', async () => {
   const receiver = await receiverOf()
   receiver.answers({ hang: true })

@@ -158,6 +158,23 @@ test('a handshake that never ends leaves no socket behind', async () => {
   await vi.waitFor(() => expect(receiver.sockets[0]?.readableEnded || receiver.sockets[0]?.destroyed).toBe(true))
 })
 
+test('a ServerHello that comes in pieces, the first as long as an alert, is waited for', async () => {
+  const server = await rawReceiverOf(behindTls(valid))
+  const { port } = await rawReceiverOf((socket) => {
+    const onward = connect({ host: '127.0.0.1', port: server.port }).on('error', () => socket.destroy())
+    socket.pipe(onward)
+    onward.once('data', (first) => {
+      onward.pause()
+      socket.write(first.subarray(0, 7))
+      setTimeout(() => {
+        socket.write(first.subarray(7))
+        onward.pipe(socket)
+      }, 250)
+    })
+  })
+  expect(await egressTrusting().post(`https://${HOST}:${port}/`)).toMatchObject({ status: 200, failure: null })
+})
+
 test('a server that begins the handshake anew is refused, not followed', async () => {
   let begun = 0
   const { port } = await rawReceiverOf(

@@ -128,7 +128,9 @@ describe('what the operator allows', () => {
     ${'http://localhost:3000/'}     | ${{ hosts: 'receiver localhost' }}             | ${null}
     ${'http://LOCALHOST:3000/'}     | ${{ hosts: 'LocalHost' }}                      | ${null}
     ${'http://bücher/'}             | ${{ hosts: 'bücher' }}                         | ${null}
-    ${'http://other/'}              | ${{ hosts: 'receiver localhost' }}             | ${'bare word'}
+    ${'http://foo.localhost/'}      | ${{}}                                          | ${'no public host name'}
+    ${'http://db.internal/'}        | ${{}}                                          | ${'no public host name'}
+    ${'http://other/'}              | ${{ hosts: 'receiver localhost' }}             | ${'no public host name'}
     ${'http://localhost:5432/'}     | ${{ hosts: 'localhost' }}                      | ${'databases'}
     ${'http://example.com/'}        | ${{ httpsOnly: true }}                         | ${'https only'}
     ${'http://10.0.0.5/'}           | ${{ httpsOnly: true, networks: '10.0.0.0/8' }} | ${'https only'}

@@ -106,6 +106,14 @@ test('documents out of all proportion are refused, introspection as GraphiQL doe
     [`{ viewer { ${'id '.repeat(20_000)} } }`, 'tokens'],
     [`{ a ${'{ a '.repeat(300)} ${'}'.repeat(300)} }`, 'brackets'],
     [`{ events(first: 100) { nodes { a: payloadJson b: payloadJson c: payloadJson } } }`, 'smaller pages'],
+    [
+      `{ deliveries(first: 100) { nodes { ${Array.from({ length: 40 }, (_, n) => `a${n}: plannedAttempts`).join(' ')} } } }`,
+      'smaller pages',
+    ],
+    [
+      '{ attempts(first: 100) { nodes { a: response { headers { name value } } b: response { headers { name value } } c: request { headers { name value } } d: request { headers { name value } } } } }',
+      'smaller pages',
+    ],
     [`{ delivery(id: "dlv_x") { ...F0 } } ${fragmentsThatMultiply(8)}`, 'smaller pages'],
     [`{ viewer { __typename } } # ${'x'.repeat(100_000)}`, 'Send large values as variables'],
   ] as const) {
