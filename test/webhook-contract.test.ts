@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
+import { OPERATIONAL_EVENT_TYPES, OPERATIONAL_EVENTS } from '../schema/operational-events.ts'
 import { ATTEMPT_ERROR_CLASSES } from '../schema/outcomes.ts'
 import { outcomeOf } from '../src/deliveries/outcome.ts'
 import { DEFAULT_RETRY_POLICY, nextAttemptAt } from '../src/deliveries/retry-policy.ts'
@@ -39,6 +40,12 @@ test('the schedule is the default one', () => {
   })
   expect(DOCUMENT).toContain('Ten attempts in 75 h 35 m')
   expect(secondsOf(rows.at(-1)?.[2])).toBe(secondsOf('75 h 35 m 5 s'))
+})
+
+test('every operational event is described, and the one that is shown is the example of its schema', () => {
+  const rows = tableBelow('## Events about your endpoints')
+  expect(rows.map(([name]) => codeIn(name))).toEqual([...OPERATIONAL_EVENT_TYPES])
+  expect(JSON.parse(codeBlock('json disabled'))).toEqual(OPERATIONAL_EVENTS['endpoint.disabled'].example)
 })
 
 test('how long ids must be kept', () => {
