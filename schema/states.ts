@@ -3,11 +3,19 @@
 export const DELIVERY_STATES = ['PENDING', 'DELIVERED', 'FAILED', 'CANCELLED'] as const
 export type DeliveryState = (typeof DELIVERY_STATES)[number]
 
-/** Why a delivery without a ticket waits, as stored. PAUSED and DISABLED are its endpoint's state, seen when read. */
-export const STORED_WAITS = ['ALLOWANCE', 'RETRY'] as const
+/**
+ * Why a delivery without a ticket waits, as stored: for room at its endpoint, in the line of what was asked for by hand
+ * (REQUESTED), of first attempts (ALLOWANCE) or of retries that are due (RETRY_ALLOWANCE); for its time; or for the one before
+ * it in its lane. PAUSED and DISABLED are
+ * its endpoint's state, seen when read.
+ */
+export const STORED_WAITS = ['REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'RETRY', 'ORDER'] as const
 export type StoredWait = (typeof STORED_WAITS)[number]
+/** The lines for room, in the order in which they are served. */
+export const LINES = ['REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE'] as const satisfies StoredWait[]
+export type Line = (typeof LINES)[number]
 
-export const DELIVERY_WAITS = [...STORED_WAITS, 'PAUSED', 'DISABLED'] as const
+export const DELIVERY_WAITS = ['ALLOWANCE', 'RETRY', 'ORDER', 'PAUSED', 'DISABLED'] as const
 export type DeliveryWait = (typeof DELIVERY_WAITS)[number]
 
 export const ATTEMPT_TRIGGERS = ['SCHEDULE', 'MANUAL', 'TEST'] as const
@@ -17,8 +25,22 @@ export const ENDPOINT_STATES = ['ACTIVE', 'PAUSED', 'DISABLED'] as const
 export type EndpointState = (typeof ENDPOINT_STATES)[number]
 
 /** Why Postrider itself stopped sending to an endpoint. */
-export const DISABLED_REASONS = ['GONE'] as const
+export const DISABLED_REASONS = ['GONE', 'FAILING'] as const
 export type DisabledReason = (typeof DISABLED_REASONS)[number]
+
+export const ENDPOINT_HEALTHS = ['HEALTHY', 'FAILING'] as const
+export type EndpointHealth = (typeof ENDPOINT_HEALTHS)[number]
+
+/** Why an endpoint is given fewer requests at a time than its `maxInFlight`. */
+export const ALLOWANCE_REASONS = ['PUSHBACK', 'FAILING', 'SLOW'] as const
+export type AllowanceReason = (typeof ALLOWANCE_REASONS)[number]
+
+export const ORDERINGS = ['NONE', 'PER_ENDPOINT', 'PER_KEY'] as const
+export type Ordering = (typeof ORDERINGS)[number]
+
+/** What a lane does behind a delivery that has failed for good. */
+export const ON_BLOCKED = ['WAIT', 'SKIP_AFTER_FAILED'] as const
+export type OnBlocked = (typeof ON_BLOCKED)[number]
 
 export const HTTP_METHODS = ['POST', 'PUT', 'PATCH'] as const
 export type HttpMethod = (typeof HTTP_METHODS)[number]

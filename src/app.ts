@@ -122,7 +122,13 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
   const proxy = config.egressProxy === null ? null : parseProxy(config.egressProxy)
   const egress = createEgress({ ...parts.urlRules, proxy, ownAddress, log })
   onEnd(() => egress.close())
-  const worker = await startWorker({ ...parts, log, egress, concurrency: config.workerConcurrency })
+  const worker = await startWorker({
+    ...parts,
+    log,
+    egress,
+    concurrency: config.workerConcurrency,
+    healthRules: config.health,
+  })
   onEnd((deadline) => worker.stop(deadline))
 }
 

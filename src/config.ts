@@ -25,6 +25,8 @@ export type Config = {
   maxPayloadBytes: number
   idempotencyHours: number
   workerConcurrency: number
+  /** When failures become a state of the endpoint. */
+  health: { failingAfterSeconds: number; disableAfterSeconds: number; disableAfterAttempts: number }
   logLevel: string
   /** Names of our variables that mean nothing: misspelt, most likely. */
   unknown: string[]
@@ -84,6 +86,9 @@ const variables = z.object({
   POSTRIDER_MAX_PAYLOAD_BYTES: whole(262_144, 1024, 1_048_576),
   POSTRIDER_IDEMPOTENCY_HOURS: whole(24, 1, 24 * 30),
   POSTRIDER_WORKER_CONCURRENCY: whole(256, 1, 10_000),
+  POSTRIDER_FAILING_AFTER_SECONDS: whole(300, 1, 30 * 86_400),
+  POSTRIDER_DISABLE_AFTER_SECONDS: whole(432_000, 1, 365 * 86_400),
+  POSTRIDER_DISABLE_AFTER_ATTEMPTS: whole(20, 1, 1_000_000),
   POSTRIDER_LOG_LEVEL: z
     .enum(['silent', 'error', 'warn', 'info', 'debug'], { error: 'must be silent, error, warn, info or debug' })
     .default('info'),
@@ -145,6 +150,11 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unkn
     maxPayloadBytes: env.POSTRIDER_MAX_PAYLOAD_BYTES,
     idempotencyHours: env.POSTRIDER_IDEMPOTENCY_HOURS,
     workerConcurrency: env.POSTRIDER_WORKER_CONCURRENCY,
+    health: {
+      failingAfterSeconds: env.POSTRIDER_FAILING_AFTER_SECONDS,
+      disableAfterSeconds: env.POSTRIDER_DISABLE_AFTER_SECONDS,
+      disableAfterAttempts: env.POSTRIDER_DISABLE_AFTER_ATTEMPTS,
+    },
     logLevel: env.POSTRIDER_LOG_LEVEL,
     unknown,
   }

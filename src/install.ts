@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import type { TenantId } from '../schema/ids.ts'
 import type { Db } from './postgres/client.ts'
 import type { Clock } from './postgres/clock.ts'
 import { migrate, underMigrationLock } from './postgres/migrate.ts'
 import { openQueue, type Queue, type QueueOptions } from './queue/open.ts'
 import { makePartitions } from './retention/partitions.ts'
-import { ensureDefaultTenant } from './tenants/find.ts'
+import { type BuiltInTenants, ensureTenants } from './tenants/find.ts'
 
-export type Installed = { queue: Queue; epoch: string; defaultTenantId: TenantId }
+export type Installed = BuiltInTenants & { queue: Queue; epoch: string }
 
 /**
- * Brings the database to what this program needs: tables, partitions, queues, the default tenant. Many may start at once.
+ * Brings the database to what this program needs: tables, partitions, queues, the tenants that are always there. Many may start at once.
  * `db`: a pool whose statements may take as long as a migration takes; the queue keeps the one in its options.
  */
 export function install(db: Db, clock: Clock, queueOptions: QueueOptions): Promise<Installed> {
@@ -22,8 +21,8 @@ export function install(db: Db, clock: Clock, queueOptions: QueueOptions): Promi
         insert into postrider.installation (epoch) values (${randomBytes(6).toString('hex')}) on conflict do nothing returning epoch
       )
       select epoch from fresh union all select epoch from postrider.installation limit 1`
-    const defaultTenantId = await ensureDefaultTenant(db.orm, clock.now())
+    const tenants = await ensureTenants(db.orm, clock.now())
     const queue = await openQueue(queueOptions)
-    return { queue, epoch: installation?.epoch as string, defaultTenantId }
+    return { queue, epoch: installation?.epoch as string, ...tenants }
   })
 }

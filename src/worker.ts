@@ -1,7 +1,9 @@
+import type { TenantId } from '../schema/ids.ts'
 import { createDispatcher } from './deliveries/dispatcher.ts'
 import { createPromoter } from './deliveries/promoter.ts'
 import { createSettleBuffer } from './deliveries/settle-buffer.ts'
 import type { Egress } from './egress/request.ts'
+import type { HealthRules } from './endpoints/health.ts'
 import { dropExpiredKeys } from './events/idempotency.ts'
 import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
@@ -22,6 +24,8 @@ export type WorkerContext = {
   sealer: Sealer
   /** Requests in flight. */
   concurrency: number
+  healthRules: HealthRules
+  operationsTenantId: TenantId
 }
 
 export type Worker = {
@@ -39,6 +43,8 @@ export async function startWorker({
   egress,
   sealer,
   concurrency,
+  healthRules,
+  operationsTenantId,
 }: WorkerContext): Promise<Worker> {
   const { tickets, scheduledWork } = queue
   const common = { db, sql: db.sql, tickets, wake, clock, log }
@@ -48,11 +54,12 @@ export async function startWorker({
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,
+    healthRules,
     onRetryScheduled: promoter.expect,
     onSettled: () => dispatcher.roomFreed(),
   })
   const dispatcher = createDispatcher({ ...common, egress, sealer, concurrency, settling })
-  const router = createRouter(common)
+  const router = createRouter({ ...common, operationsTenantId })
   const silence = [
     wake.on('outbox', router.nudge),
     wake.on('deliver', dispatcher.nudge),

@@ -44,6 +44,7 @@ test('an empty environment is a whole configuration', () => {
     maxPayloadBytes: 262_144,
     idempotencyHours: 24,
     workerConcurrency: 256,
+    health: { failingAfterSeconds: 300, disableAfterSeconds: 432_000, disableAfterAttempts: 20 },
     logLevel: 'info',
     unknown: [],
   })

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { check, index, integer, text, uuid } from 'drizzle-orm/pg-core'
+import { bigint, check, index, integer, text, uuid } from 'drizzle-orm/pg-core'
 import {
   ATTEMPT_TRIGGERS,
   type AttemptTrigger,
@@ -23,6 +23,9 @@ export const deliveries = postrider.table(
     waitingFor: text('waiting_for').$type<StoredWait>(),
     /** Its one living ticket: a ticket that is not this one is dropped. */
     ticketId: uuid('ticket_id'),
+    /** The lane it goes in, and its number there; null: it goes in no order. */
+    lane: text('lane'),
+    sequence: bigint('sequence', { mode: 'number' }),
     attemptsMade: integer('attempts_made').notNull().default(0),
     /** How many of them the schedule made; attempts by hand stand beside it. */
     scheduledAttemptsMade: integer('scheduled_attempts_made').notNull().default(0),
@@ -41,6 +44,9 @@ export const deliveries = postrider.table(
       .where(sql`${table.waitingFor} is not null`),
     index('deliveries_ticketed').on(table.endpointId).where(sql`${table.ticketId} is not null`),
     index('deliveries_to_retry').on(table.nextAttemptAt).where(sql`${table.waitingFor} = 'RETRY'`),
+    index('deliveries_in_lane')
+      .on(table.endpointId, table.lane, table.sequence)
+      .where(sql`${table.waitingFor} = 'ORDER'`),
     check('deliveries_state', oneOf(table.state, DELIVERY_STATES)),
     check('deliveries_waiting_for', oneOf(table.waitingFor, STORED_WAITS)),
     check('deliveries_requested_trigger', oneOf(table.requestedTrigger, ATTEMPT_TRIGGERS)),
@@ -53,6 +59,7 @@ export const deliveries = postrider.table(
       'deliveries_retry_has_a_time',
       sql`${table.waitingFor} is distinct from 'RETRY' or ${table.nextAttemptAt} is not null`,
     ),
+    check('deliveries_in_lane_have_a_number', sql`(${table.lane} is null) = (${table.sequence} is null)`),
     check('deliveries_settled', sql`(${table.state} = 'PENDING') = (${table.settledAt} is null)`),
     check('deliveries_requested', sql`(${table.requestedTrigger} is null) = (${table.requestedAt} is null)`),
   ],

@@ -1,12 +1,20 @@
 import { sql } from 'drizzle-orm'
-import { boolean, check, index, integer, jsonb, text } from 'drizzle-orm/pg-core'
+import { boolean, check, doublePrecision, index, integer, jsonb, text } from 'drizzle-orm/pg-core'
 import {
+  ALLOWANCE_REASONS,
+  type AllowanceReason,
   DISABLED_REASONS,
   type DisabledReason,
+  ENDPOINT_HEALTHS,
   ENDPOINT_STATES,
+  type EndpointHealth,
   type EndpointState,
   HTTP_METHODS,
   type HttpMethod,
+  ON_BLOCKED,
+  type OnBlocked,
+  ORDERINGS,
+  type Ordering,
 } from '../states.ts'
 import { id, moment, oneOf, postrider } from './postrider.ts'
 import { tenants } from './tenants.ts'
@@ -33,9 +41,24 @@ export const endpoints = postrider.table(
     state: text('state').$type<EndpointState>().notNull().default('ACTIVE'),
     disabledReason: text('disabled_reason').$type<DisabledReason>(),
     disabledAt: moment('disabled_at'),
+    health: text('health').$type<EndpointHealth>().notNull().default('HEALTHY'),
+    /** When the first of nothing but failures ended; null when the last attempt succeeded. */
+    failingSince: moment('failing_since'),
+    /** How many they are, counted no further than the rules ask. */
+    failedAttempts: integer('failed_attempts').notNull().default(0),
+    /** How many requests it is given at a time; null: all of `max_in_flight`. */
+    allowance: integer('allowance'),
+    allowanceReason: text('allowance_reason').$type<AllowanceReason>(),
+    allowanceChangedAt: moment('allowance_changed_at'),
     retryPolicy: jsonb('retry_policy').$type<StoredRetryPolicy>(),
     timeoutSeconds: integer('timeout_seconds').notNull(),
     maxInFlight: integer('max_in_flight').notNull(),
+    /** How many requests it is sent in a second, at most; null: as many as `max_in_flight` makes. */
+    ratePerSecond: doublePrecision('rate_per_second'),
+    /** With a rate: when the next request may go. */
+    nextSlotAt: moment('next_slot_at'),
+    ordering: text('ordering').$type<Ordering>().notNull().default('NONE'),
+    onBlocked: text('on_blocked').$type<OnBlocked>().notNull().default('WAIT'),
     /** More waits than may go: routing gives its deliveries no ticket while this stands. Changed on transitions only. */
     backlog: boolean('backlog').notNull().default(false),
     createdAt: moment('created_at').notNull(),
@@ -45,13 +68,26 @@ export const endpoints = postrider.table(
   (table) => [
     index('endpoints_of_tenant').on(table.tenantId, table.id).where(sql`${table.deletedAt} is null`),
     index('endpoints_in_backlog').on(table.id).where(sql`${table.backlog}`),
+    index('endpoints_ordered')
+      .on(table.tenantId)
+      .where(sql`${table.ordering} <> 'NONE' and ${table.deletedAt} is null`),
     check('endpoints_state', oneOf(table.state, ENDPOINT_STATES)),
     check('endpoints_disabled_reason', oneOf(table.disabledReason, DISABLED_REASONS)),
     check(
       'endpoints_disabled',
       sql`(${table.state} = 'DISABLED') = (${table.disabledReason} is not null) and (${table.disabledReason} is null) = (${table.disabledAt} is null)`,
     ),
+    check('endpoints_health', oneOf(table.health, ENDPOINT_HEALTHS)),
+    check('endpoints_failing', sql`${table.failingSince} is not null or ${table.failedAttempts} = 0`),
+    check('endpoints_allowance_reason', oneOf(table.allowanceReason, ALLOWANCE_REASONS)),
+    check(
+      'endpoints_allowance',
+      sql`${table.allowance} >= 1 and (${table.allowance} is null) = (${table.allowanceReason} is null)`,
+    ),
     check('endpoints_method', oneOf(table.method, HTTP_METHODS)),
+    check('endpoints_rate', sql`${table.ratePerSecond} between 0.01 and 10000`),
+    check('endpoints_ordering', oneOf(table.ordering, ORDERINGS)),
+    check('endpoints_on_blocked', oneOf(table.onBlocked, ON_BLOCKED)),
     check('endpoints_timeout', sql`${table.timeoutSeconds} between 1 and 30`),
     check('endpoints_max_in_flight', sql`${table.maxInFlight} between 1 and 1000`),
   ],

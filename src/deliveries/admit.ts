@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, type EndpointId, highestIdAt } from '../../schema/ids.ts'
-import type { Tx } from '../postgres/client.ts'
+import { LINES, type Line } from '../../schema/states.ts'
+import { type Tx, toDate } from '../postgres/client.ts'
 import { together } from '../postgres/together.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
-import { type Allowance, admit, priorityOf } from './admission.ts'
+import { type Allowance, admit, placesOf, priorityOf, shareRoom, slotAfter } from './admission.ts'
 
-/** What a `deliver` ticket says: which delivery, and at which endpoint, so that both can be read at once. */
-export type DeliverTicket = { delivery: DeliveryId; endpoint: EndpointId }
+/**
+ * What a `deliver` ticket says: which delivery, and at which endpoint, so that both can be read at once; and when it goes,
+ * if its endpoint has a rate.
+ */
+export type DeliverTicket = { delivery: DeliveryId; endpoint: EndpointId; at?: string }
 
 /** A delivery that was given a ticket, and how many its endpoint already had. */
 export type Ticketed = {
@@ -15,6 +19,8 @@ export type Ticketed = {
   ticket: string
   depth: number
   firstAttempt: boolean
+  /** When it goes; null: at once. */
+  at: Date | null
 }
 
 /**
@@ -30,15 +36,34 @@ export async function lockAllowances(
   const ids = endpoints as never
   await lockEndpoints(tx, endpoints)
   // A statement of its own, with a snapshot taken after the locks: it sees what those who held them before have done.
-  const rows = await tx<(Allowance & { id: EndpointId })[]>`
-    select endpoint.id, state, deleted_at is not null as deleted, max_in_flight as "maxInFlight", backlog, ticketed.count as ticketed
+  const rows = await tx<(Omit<Allowance, 'nextSlotAt'> & { id: EndpointId; nextSlotAt: string | null })[]>`
+    select endpoint.id, state, deleted_at is not null as deleted, least(max_in_flight, allowance) as "maxInFlight", backlog,
+      ticketed.count as ticketed, rate_per_second as "ratePerSecond", next_slot_at as "nextSlotAt"
     from postrider.endpoints endpoint
     cross join lateral (
       select count(*)::int from postrider.deliveries
       where endpoint_id = endpoint.id and ticket_id is not null and id <= ${newestId(now)}
     ) ticketed
     where endpoint.id = any(${ids}::uuid[])`
-  return new Map(rows.map(({ id, ...allowance }) => [id, allowance]))
+  return new Map(rows.map(({ id, nextSlotAt, ...row }) => [id, { ...row, nextSlotAt: toDate(nextSlotAt) }]))
+}
+
+/** Notes which slots of endpoints with a rate are taken. Under the lock of `lockAllowances`. */
+export async function saveSlots(
+  tx: Tx,
+  allowances: ReadonlyMap<EndpointId, Allowance>,
+  admitted: readonly Pick<Ticketed, 'endpoint' | 'at'>[],
+): Promise<void> {
+  const next = new Map<EndpointId, string>()
+  for (const { endpoint, at } of admitted) {
+    const rate = allowances.get(endpoint)?.ratePerSecond
+    if (at !== null && rate) next.set(endpoint, slotAfter(at, rate).toISOString())
+  }
+  if (next.size === 0) return
+  await tx`
+    update postrider.endpoints endpoint set next_slot_at = taken.until::timestamptz
+    from unnest(${[...next.keys()] as never}::uuid[], ${[...next.values()] as never}::text[]) as taken (id, until)
+    where endpoint.id = taken.id`
 }
 
 /** Locks endpoints until the commit, always in the same order. */
@@ -72,16 +97,22 @@ export async function admitDue(tx: Tx, tickets: Tickets, rows: readonly DueRow[]
   const intoBacklog: EndpointId[] = []
   for (const [endpoint, due] of byEndpoint) {
     const allowance = allowances.get(endpoint)
-    const admission = allowance ? admit(allowance, due.length) : { admitted: 0, backlog: true }
+    const admission = allowance ? admit(allowance, due.length, now) : { admitted: 0, backlog: true, slots: null }
     for (const [index, { id, firstAttempt }] of due.entries()) {
       const depth = (allowance?.ticketed ?? 0) + index
+      const at = admission.slots?.[index] ?? null
       if (index < admission.admitted)
-        admitted.push({ delivery: id, endpoint, ticket: randomUUID(), depth, firstAttempt })
+        admitted.push({ delivery: id, endpoint, ticket: randomUUID(), depth, firstAttempt, at })
       else parked.push(id)
     }
     if (admission.backlog) intoBacklog.push(endpoint)
   }
-  await together([giveTickets(tx, tickets, admitted), park(tx, parked), setBacklog(tx, intoBacklog, true)])
+  await together([
+    giveTickets(tx, tickets, admitted),
+    saveSlots(tx, allowances, admitted),
+    park(tx, parked),
+    setBacklog(tx, intoBacklog, true),
+  ])
   return admitted.length
 }
 
@@ -89,29 +120,58 @@ async function park(tx: Tx, deliveries: readonly DeliveryId[]): Promise<void> {
   if (deliveries.length === 0) return
   const { lowest, highest } = boundsOf(deliveries)
   await tx`
-    update postrider.deliveries set waiting_for = 'ALLOWANCE'
+    update postrider.deliveries set waiting_for = ${waitForRoom(tx)}
     where id = any(${deliveries as never}::uuid[]) and id between ${lowest} and ${highest}`
 }
 
-type Wanted = readonly { endpoint: EndpointId; most: number }[]
-
-/** Gives tickets to the oldest waiting deliveries of endpoints in backlog. The caller holds the lock of `lockAllowances`. */
-export async function topUp(tx: Tx, tickets: Tickets, wanted: Wanted, now: Date): Promise<number> {
-  const chosen = await chooseWaiting(tx, wanted, now)
-  await giveTickets(tx, tickets, chosen)
-  return chosen.length
+/** In which line a delivery waits for room. */
+export function waitForRoom(tx: Tx) {
+  return tx`case when requested_trigger is not null then 'REQUESTED' when scheduled_attempts_made = 0 then 'ALLOWANCE' else 'RETRY_ALLOWANCE' end`
 }
 
+/** Gives tickets to waiting deliveries of endpoints in backlog, as far as their allowances go. */
+export async function topUp(tx: Tx, tickets: Tickets, endpoints: readonly EndpointId[], now: Date): Promise<number> {
+  if (endpoints.length === 0) return 0
+  const allowances = await lockAllowances(tx, endpoints, now)
+  const places = new Map([...allowances].map(([id, one]) => [id, placesOf(one, one.maxInFlight, now)]))
+  const wanted = [...places].map(([endpoint, { places: most }]) => ({ endpoint, most }))
+  const chosen = await chooseWaiting(tx, wanted, now, { locked: true })
+  const taken = new Map<EndpointId, number>()
+  const admitted = chosen.map((one) => {
+    const index = taken.get(one.endpoint) ?? 0
+    taken.set(one.endpoint, index + 1)
+    return { ...one, at: places.get(one.endpoint)?.slots?.[index] ?? null }
+  })
+  await together([giveTickets(tx, tickets, admitted), saveSlots(tx, allowances, admitted)])
+  return admitted.length
+}
+
+type Wanted = readonly { endpoint: EndpointId; most: number }[]
+type Waiting = { delivery: DeliveryId; endpoint: EndpointId; line: Line; ticketed: number; room: number }
+
 /**
- * The oldest waiting deliveries of endpoints in backlog, as far as their allowance goes and at most `most` each, locked for
- * the caller to give them tickets. Without the lock of `lockAllowances` it may take no more than it has used up itself.
+ * Waiting deliveries of endpoints in backlog, as far as their allowance goes and at most `most` each, locked for the caller
+ * to give them tickets: of each line the oldest. Without the lock of `lockAllowances` it may take no more than it has used
+ * up itself, and leaves endpoints with a rate or lanes alone: their places are given out one after another.
  */
-export async function chooseWaiting(tx: Tx, wanted: Wanted, now: Date): Promise<Ticketed[]> {
+export async function chooseWaiting(
+  tx: Tx,
+  wanted: Wanted,
+  now: Date,
+  { locked }: { locked: boolean },
+): Promise<Ticketed[]> {
   if (wanted.length === 0) return []
-  const chosen = await tx<(Omit<Ticketed, 'ticket' | 'depth'> & { ticketed: number })[]>`
-    select waiting.id as delivery, allowed.id as endpoint, allowed.ticketed, waiting."firstAttempt"
+  const ofLine = (line: Line) => tx`
+    select id, ${line}::text as line from (
+      select id from postrider.deliveries
+      where endpoint_id = allowed.id and waiting_for = ${line} and id <= ${newestId(now)}
+      order by id limit greatest(allowed.room, 0) for update skip locked
+    ) waiting`
+  const waiting = await tx<Waiting[]>`
+    select waiting.id as delivery, allowed.id as endpoint, allowed.ticketed, allowed.room, waiting.line
     from (
-      select endpoint.id, ticketed.count as ticketed, least(wanted.most, endpoint.max_in_flight - ticketed.count) as room
+      select endpoint.id, ticketed.count as ticketed,
+        least(wanted.most, least(endpoint.max_in_flight, endpoint.allowance) - ticketed.count) as room
       from unnest(${wanted.map(({ endpoint }) => endpoint) as never}::uuid[], ${wanted.map(({ most }) => most) as never}::int[]) wanted (id, most)
       join postrider.endpoints endpoint on endpoint.id = wanted.id
       cross join lateral (
@@ -119,18 +179,36 @@ export async function chooseWaiting(tx: Tx, wanted: Wanted, now: Date): Promise<
         where endpoint_id = endpoint.id and ticket_id is not null and id <= ${newestId(now)}
       ) ticketed
       where endpoint.backlog and endpoint.state = 'ACTIVE' and endpoint.deleted_at is null
+        and (${locked} or endpoint.rate_per_second is null and endpoint.ordering = 'NONE')
     ) allowed
     cross join lateral (
-      select id, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
-      where endpoint_id = allowed.id and waiting_for = 'ALLOWANCE' and id <= ${newestId(now)}
-      order by id limit greatest(allowed.room, 0) for update skip locked
+      ${ofLine('REQUESTED')} union all ${ofLine('ALLOWANCE')} union all ${ofLine('RETRY_ALLOWANCE')}
     ) waiting`
-  const depths = new Map<EndpointId, number>()
-  return chosen.map(({ ticketed, ...one }): Ticketed => {
-    const depth = depths.get(one.endpoint) ?? ticketed
-    depths.set(one.endpoint, depth + 1)
-    return { ...one, ticket: randomUUID(), depth }
-  })
+  return [...Map.groupBy(waiting, ({ endpoint }) => endpoint).values()].flatMap(shared)
+}
+
+/** Of what waits at one endpoint as many as there is room for. */
+function shared(waiting: readonly Waiting[]): Ticketed[] {
+  const { ticketed, room } = waiting[0] as Waiting
+  const [requested, first, again] = LINES.map((line) => waiting.filter((one) => one.line === line)) as [
+    Waiting[],
+    Waiting[],
+    Waiting[],
+  ]
+  const share = shareRoom(room, requested.length, first.length, again.length, Math.random())
+  const chosen = [
+    ...requested.slice(0, share.requested),
+    ...first.slice(0, share.first),
+    ...again.slice(0, share.again),
+  ]
+  return chosen.map(({ delivery, endpoint, line }, index) => ({
+    delivery,
+    endpoint,
+    firstAttempt: line !== 'RETRY_ALLOWANCE',
+    ticket: randomUUID(),
+    depth: ticketed + index,
+    at: null,
+  }))
 }
 
 /** Writes the tickets of admitted deliveries, in their rows and in the queue. */
@@ -146,8 +224,9 @@ export async function giveTickets(tx: Tx, tickets: Tickets, admitted: readonly T
   ])
 }
 
-export function deliverTicket({ delivery, endpoint, ticket, depth, firstAttempt }: Ticketed): Ticket {
-  return { id: ticket, data: { delivery, endpoint } satisfies DeliverTicket, priority: priorityOf(depth, firstAttempt) }
+export function deliverTicket({ delivery, endpoint, ticket, depth, firstAttempt, at }: Ticketed): Ticket {
+  const data: DeliverTicket = { delivery, endpoint, ...(at === null ? {} : { at: at.toISOString() }) }
+  return { id: ticket, data, priority: priorityOf(depth, firstAttempt) }
 }
 
 /** Days made ahead need not be searched, but tomorrow: the clock of whoever published may be fast. */

@@ -1,15 +1,17 @@
 import type { Sql } from '../postgres/client.ts'
-import type { Claim } from '../queue/tickets.ts'
+import type { Claim, Priorities } from '../queue/tickets.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import { SHALLOW_PRIORITY } from './admission.ts'
 import type { DeliverTicket } from './admit.ts'
+import { createFairness, type Fairness } from './fairness.ts'
 import { hold } from './hold.ts'
+import { createPacer, type Pacer } from './pacer.ts'
 import { type Prepared, prepare } from './prepare.ts'
 import { failInternally, type SendContext, send } from './send.ts'
 import type { SettleBuffer, SettleBufferContext } from './settle-buffer.ts'
 import { createSlots, type Slots } from './slots.ts'
 
-export type DispatcherContext = Omit<SettleBufferContext, 'onRetryScheduled' | 'onSettled'> &
+export type DispatcherContext = Omit<SettleBufferContext, 'onRetryScheduled' | 'onSettled' | 'healthRules'> &
   SendContext & { sql: Sql; sealer: Sealer; concurrency: number; settling: SettleBuffer }
 
 export type Dispatcher = {
@@ -36,10 +38,15 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
   const { concurrency, settling, log } = context
   const worthwhile = Math.min(WORTHWHILE_SLOTS, Math.ceil(concurrency / 2))
   const slots = createSlots(concurrency, () => roomFreed())
+  const pacer = createPacer({
+    ...context,
+    giveBack: (claim) => hold(context, { held: [claim], idle: [] }),
+  })
   // Results that cannot be settled must not pile up without bound: then nothing more is claimed.
   const unsettledRoom = () => 4 * concurrency - settling.size()
   const roomy = () => Math.min(slots.freeForAny(), unsettledRoom()) >= worthwhile
   const patience = createPatience()
+  const fair = createFairness()
   const roomFreed = () => {
     if (roomy()) patience.enough()
   }
@@ -50,7 +57,7 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
     while (!stopping) {
       nudged = false
       try {
-        const more = await claimAndSend(context, slots, unsettledRoom())
+        const more = await claimAndSend({ ...context, slots, pacer, fair }, unsettledRoom())
         if (stopping) return
         if (more && !roomy()) await (nudged ? patience.linger() : patience.forRoomOrNews())
         else if (!more && !nudged) await patience.forNews()
@@ -74,6 +81,7 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
       patience.enough()
       slots.close()
       await running
+      await pacer.close()
       await slots.empty(deadline)
     },
   }
@@ -103,20 +111,34 @@ function createPatience() {
   }
 }
 
+type Sending = DispatcherContext & { slots: Slots; pacer: Pacer; fair: Fairness }
+
 /** Claims once and sends; says whether there may be more to claim. */
-async function claimAndSend(context: DispatcherContext, slots: Slots, unsettledRoom: number): Promise<boolean> {
+async function claimAndSend(context: Sending, unsettledRoom: number): Promise<boolean> {
+  const { slots, tickets, fair } = context
   const any = slots.freeForAny()
   const most = Math.min(any > 0 ? any : slots.free(), unsettledRoom)
   if (most <= 0) return true
-  const priority = any > 0 ? {} : { leastPriority: SHALLOW_PRIORITY }
-  const { claims, more } = await context.tickets.claim<DeliverTicket>('deliver', most, priority)
-  if (claims.length > 0) await dispatch(context, claims, (prepared) => launch(context, slots, prepared))
-  return more || (any <= 0 && claims.length === 0)
+  const priority: Priorities = any > 0 ? fair.next() : { leastPriority: SHALLOW_PRIORITY }
+  const { claims, more } = await tickets.claim<DeliverTicket>('deliver', most, priority)
+  if (priority.mostPriority === undefined) fair.saw(more)
+  if (claims.length > 0) await dispatch(context, claims, (prepared) => launch(context, prepared))
+  // After a claim that did not ask for all priorities there may be more of the others.
+  return more || any <= 0 || priority.mostPriority !== undefined
 }
 
-/** Sends without waiting for it; whatever comes of it is settled. */
-function launch(context: DispatcherContext, slots: Slots, prepared: Prepared): void {
-  const release = slots.take()
+/** Sends without waiting for it, when its endpoint's rate allows; whatever comes of it is settled. */
+function launch(context: Sending, prepared: Prepared): void {
+  const { claim, endpoint } = prepared
+  if (claim.data.at === undefined || endpoint.ratePerSecond === null) {
+    launchNow(context, prepared)
+    return
+  }
+  context.pacer.inItsSlot(prepared, new Date(claim.data.at), endpoint.ratePerSecond, () => launchNow(context, prepared))
+}
+
+function launchNow(context: Sending, prepared: Prepared): void {
+  const release = context.slots.take()
   void send(context, prepared)
     .catch((err) => {
       context.log.error({ err, delivery: prepared.delivery.id }, 'A delivery could not be sent')

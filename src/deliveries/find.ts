@@ -1,6 +1,13 @@
 import { and, between, eq, inArray, or, type SQL, sql } from 'drizzle-orm'
 import { type DeliveryId, type EndpointId, type EventId, highestIdAt, lowestIdAt, timeOf } from '../../schema/ids.ts'
-import type { DeliveryState, DeliveryWait, EndpointState } from '../../schema/states.ts'
+import {
+  type DeliveryState,
+  type DeliveryWait,
+  type EndpointState,
+  LINES,
+  type Line,
+  type StoredWait,
+} from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import { typeCondition } from '../endpoints/type-condition.ts'
@@ -79,7 +86,7 @@ export async function listDeliveriesOfEndpoints(
  */
 export function waitingFor(delivery: Delivery, endpoint: Pick<Endpoint, 'state'> | null): DeliveryWait | null {
   if (delivery.state !== 'PENDING' && delivery.requestedTrigger === null) return null
-  return isHeld(delivery, endpoint) ? endpoint.state : delivery.waitingFor
+  return isHeld(delivery, endpoint) ? endpoint.state : waitOf(delivery.waitingFor)
 }
 
 type HeldEndpoint = { state: Exclude<EndpointState, 'ACTIVE'> }
@@ -91,13 +98,17 @@ function isHeld<E extends Pick<Endpoint, 'state'>>(
   return endpoint !== null && endpoint.state !== 'ACTIVE' && requestedTrigger !== 'TEST'
 }
 
+const waitOf = (stored: StoredWait | null): DeliveryWait | null => (isLine(stored) ? 'ALLOWANCE' : stored)
+const isLine = (wait: StoredWait | null): wait is Line => LINES.includes(wait as Line)
+
 /** When a pending delivery will be tried if every attempt fails; nothing is planned where nothing is sent to. */
 export function plannedFor(
-  delivery: Pick<Delivery, 'state' | 'requestedTrigger' | 'scheduledAttemptsMade' | 'nextAttemptAt'>,
+  delivery: Pick<Delivery, 'state' | 'waitingFor' | 'requestedTrigger' | 'scheduledAttemptsMade' | 'nextAttemptAt'>,
   endpoint: Pick<Endpoint, 'state' | 'retryPolicy'> | null,
   now: Date,
 ): Date[] {
   if (delivery.state !== 'PENDING' || endpoint === null || isHeld(delivery, endpoint)) return []
+  if (delivery.waitingFor === 'ORDER') return []
   const nextAt = new Date(Math.max(now.getTime(), delivery.nextAttemptAt?.getTime() ?? 0))
   // A test is tried once.
   if (delivery.requestedTrigger === 'TEST') return [nextAt]

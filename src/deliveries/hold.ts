@@ -1,7 +1,7 @@
 import type { DeliveryId } from '../../schema/ids.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { boundsOf, setBacklog } from './admit.ts'
+import { boundsOf, setBacklog, waitForRoom } from './admit.ts'
 import type { PreparedBatch } from './prepare.ts'
 
 /**
@@ -10,7 +10,7 @@ import type { PreparedBatch } from './prepare.ts'
  */
 export async function hold(
   { db, tickets }: { db: Db; tickets: Tickets },
-  { held, idle }: PreparedBatch,
+  { held, idle }: Pick<PreparedBatch, 'held' | 'idle'>,
 ): Promise<void> {
   if (held.length + idle.length === 0) return
   await db.transaction(async (tx) => {
@@ -20,7 +20,7 @@ export async function hold(
     const ids = ours.map(({ data }) => data.delivery).sort() as DeliveryId[]
     const { lowest, highest } = boundsOf(ids)
     await tx`
-      update postrider.deliveries set ticket_id = null, waiting_for = 'ALLOWANCE'
+      update postrider.deliveries set ticket_id = null, waiting_for = ${waitForRoom(tx)}
       where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}
         and ticket_id = any(${ours.map(({ id }) => id) as never}::uuid[])`
     await setBacklog(tx, [...new Set(ours.map(({ data }) => data.endpoint))], true)

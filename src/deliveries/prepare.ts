@@ -8,7 +8,7 @@ import {
   type TenantId,
   timeOf,
 } from '../../schema/ids.ts'
-import type { AttemptTrigger, DeliveryState, EndpointState, HttpMethod } from '../../schema/states.ts'
+import type { AttemptTrigger, DeliveryState, EndpointState, HttpMethod, Ordering } from '../../schema/states.ts'
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
 import { secretContext } from '../endpoints/secrets.ts'
 import { type Sql, toDate } from '../postgres/client.ts'
@@ -27,6 +27,8 @@ export type Prepared = {
     eventId: EventId
     endpointId: EndpointId
     eventType: string
+    lane: string | null
+    sequence: number | null
     state: DeliveryState
     trigger: AttemptTrigger
     attemptsMade: number
@@ -35,9 +37,12 @@ export type Prepared = {
   }
   endpoint: {
     url: string
+    description: string | null
     method: HttpMethod
     timeoutSeconds: number
     retryPolicy: StoredRetryPolicy | null
+    ratePerSecond: number | null
+    ordering: Ordering
     secrets: string[]
   }
   webhookId: string
@@ -63,6 +68,8 @@ type DeliveryRow = {
   eventId: EventId
   endpointId: EndpointId
   eventType: string
+  lane: string | null
+  sequence: string | null
   state: DeliveryState
   requestedTrigger: AttemptTrigger | null
   attemptsMade: number
@@ -79,10 +86,13 @@ type EndpointRow = {
   id: EndpointId
   tenantId: TenantId
   url: string
+  description: string | null
   method: HttpMethod
   state: EndpointState
   timeoutSeconds: number
   retryPolicy: StoredRetryPolicy | null
+  ratePerSecond: number | null
+  ordering: Ordering
   secrets: Buffer[] | null
 }
 
@@ -117,16 +127,13 @@ function assemble(
   endpoint: EndpointRow,
   sealer: Sealer,
 ): void {
-  const { url, method, timeoutSeconds, retryPolicy } = endpoint
-  const { id, tenantId, eventId, endpointId, eventType, state, attemptsMade, scheduledAttemptsMade } = row
-  // Once a test, always a test, also when it is sent again by hand: it has no consequences.
-  const trigger = row.isTest ? 'TEST' : (row.requestedTrigger ?? 'SCHEDULE')
-  const delivery = { id, tenantId, eventId, endpointId, eventType, state, trigger, attemptsMade, scheduledAttemptsMade }
+  const { url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering } = endpoint
+  const { tenantId, eventId, endpointId, eventType } = row
   const webhookId = publicId('evt', eventId)
   const prepared: Prepared = {
     claim,
-    delivery: { ...delivery, nextAttemptAt: toDate(row.nextAttemptAt) },
-    endpoint: { url, method, timeoutSeconds, retryPolicy, secrets: [] },
+    delivery: deliveryOf(row),
+    endpoint: { url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering, secrets: [] },
     webhookId,
     contentType: 'application/json',
     body: Buffer.alloc(0),
@@ -146,6 +153,16 @@ function assemble(
   }
 }
 
+function deliveryOf(row: DeliveryRow): Prepared['delivery'] {
+  const { id, tenantId, eventId, endpointId, eventType, lane, state, attemptsMade, scheduledAttemptsMade } = row
+  // Once a test, always a test, also when it is sent again by hand: it has no consequences.
+  const trigger = row.isTest ? 'TEST' : (row.requestedTrigger ?? 'SCHEDULE')
+  const sequence = row.sequence === null ? null : Number(row.sequence)
+  const nextAttemptAt = toDate(row.nextAttemptAt)
+  const ids = { id, tenantId, eventId, endpointId, eventType }
+  return { ...ids, lane, sequence, state, trigger, attemptsMade, scheduledAttemptsMade, nextAttemptAt }
+}
+
 async function readDeliveries(
   sql: Sql,
   claims: readonly Claim<DeliverTicket>[],
@@ -154,7 +171,7 @@ async function readDeliveries(
   const { lowest, highest } = boundsOf(ids)
   const rows = await sql<DeliveryRow[]>`
     select delivery.id, ticket_id as "ticketId", delivery.tenant_id as "tenantId", event_id as "eventId",
-      endpoint_id as "endpointId", event_type as "eventType", state, requested_trigger as "requestedTrigger",
+      endpoint_id as "endpointId", event_type as "eventType", lane, sequence, state, requested_trigger as "requestedTrigger",
       attempts_made as "attemptsMade", scheduled_attempts_made as "scheduledAttemptsMade", next_attempt_at as "nextAttemptAt",
       event.version, event.occurred_at as "occurredAt", event.is_test as "isTest", event.payload
     from postrider.deliveries delivery
@@ -175,8 +192,8 @@ async function readEndpoints(
 ): Promise<Map<EndpointId, EndpointRow>> {
   const ids = [...new Set(claims.map((claim) => claim.data.endpoint))]
   const rows = await sql<EndpointRow[]>`
-    select endpoint.id, tenant_id as "tenantId", url, method, state, timeout_seconds as "timeoutSeconds",
-      retry_policy as "retryPolicy", signing.secrets
+    select endpoint.id, tenant_id as "tenantId", url, description, method, state, timeout_seconds as "timeoutSeconds",
+      retry_policy as "retryPolicy", rate_per_second as "ratePerSecond", ordering, signing.secrets
     from postrider.endpoints endpoint
     cross join lateral (
       select array_agg(sealed order by created_at desc, id desc) as secrets from postrider.secrets

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { EndpointId } from '../../schema/ids.ts'
+import { LINES } from '../../schema/states.ts'
 import { cancelSomeDeliveries } from '../endpoints/cancel.ts'
 import type { Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
@@ -8,7 +9,8 @@ import { again } from '../postgres/deadlock.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
-import { admitDue, boundsOf, type DueRow, lockAllowances, topUp } from './admit.ts'
+import { admitDue, boundsOf, type DueRow, lockEndpoints, topUp } from './admit.ts'
+import { advanceLanes, blockedLanes } from './lanes.ts'
 import type { RetryTicket } from './settle.ts'
 
 export type PromoterContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock; log: Log }
@@ -148,9 +150,9 @@ async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<
     const living = rows.filter(({ deleted }) => !deleted).map(({ id }) => id)
     if (living.length > 0) {
       admitted += await db.transaction(async (tx) => {
-        const allowances = await lockAllowances(tx, living, clock.now())
-        const most = [...allowances].map(([endpoint, { maxInFlight }]) => ({ endpoint, most: maxInFlight }))
-        const count = await topUp(tx, tickets, most, clock.now())
+        await lockEndpoints(tx, living)
+        await unblockLanes(tx, tickets, living, clock.now())
+        const count = await topUp(tx, tickets, living, clock.now())
         await endBacklogs(tx, living)
         return count
       })
@@ -159,6 +161,18 @@ async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<
     if (rows.length < MOST_ENDPOINTS_PER_ROUND) return { admitted, done }
     after = rows.at(-1)?.id as string
   }
+}
+
+/** Lanes whose endpoint does not wait any more for what has failed. */
+async function unblockLanes(tx: Tx, tickets: Tickets, endpoints: readonly EndpointId[], now: Date): Promise<void> {
+  const blocked = await blockedLanes(tx, endpoints, MOST_PER_ROUND)
+  const moved = await advanceLanes(tx, blocked)
+  await admitDue(
+    tx,
+    tickets,
+    moved.map(({ next, endpoint }) => ({ id: next, endpoint, firstAttempt: true })),
+    now,
+  )
 }
 
 /**
@@ -170,6 +184,7 @@ function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<boolea
     db.orm.transaction(async (tx) => {
       await tx.execute(sql`select from postrider.endpoints where id = ${endpoint} for no key update`)
       const all = await cancelSomeDeliveries(tx, endpoint, now)
+      if (all) await tx.execute(sql`delete from postrider.lanes where endpoint_id = ${endpoint}`)
       if (all) await tx.execute(sql`update postrider.endpoints set backlog = false where id = ${endpoint}`)
       return all
     }),
@@ -182,6 +197,9 @@ async function endBacklogs(tx: Tx, endpoints: readonly EndpointId[]): Promise<vo
     update postrider.endpoints endpoint set backlog = false
     where id = any(${endpoints as never}::uuid[]) and backlog and (
       -- With its limit it stays a look-up for each endpoint; NOT EXISTS may become a join with everything that waits.
-      select id from postrider.deliveries where endpoint_id = endpoint.id and waiting_for = 'ALLOWANCE' limit 1
-    ) is null`
+      select id from postrider.deliveries where endpoint_id = endpoint.id and waiting_for = any(${LINES as never}::text[]) limit 1
+    ) is null and not exists (
+      select from postrider.lanes
+      where endpoint_id = endpoint.id and blocked and endpoint.on_blocked = 'SKIP_AFTER_FAILED'
+    )`
 }

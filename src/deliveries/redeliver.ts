@@ -1,5 +1,5 @@
 import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
-import type { DeliveryState } from '../../schema/states.ts'
+import type { DeliveryState, StoredWait } from '../../schema/states.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -8,16 +8,17 @@ import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
 import { admitDue } from './admit.ts'
+import { advanceLanes } from './lanes.ts'
 
 export type RedelivererContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock }
 
 export type Redeliverer = {
   /**
    * One attempt beside the schedule. It goes through admission like any other; at a paused endpoint it waits.
-   * Mistakes: NOT_FOUND, ENDPOINT_DELETED, ATTEMPT_IN_FLIGHT, all at `id`.
+   * Mistakes: NOT_FOUND, ENDPOINT_DELETED, ATTEMPT_IN_FLIGHT, OUT_OF_ORDER, all at `id`.
    */
   retry(reach: Reach, id: DeliveryId): Promise<void>
-  /** Gives a pending delivery up. An attempt in flight is not called back. Mistakes: NOT_FOUND, NOT_PENDING. */
+  /** Gives up a delivery that is pending, or has failed and holds up its lane. An attempt in flight is not called back. Mistakes: NOT_FOUND, NOT_PENDING. */
   cancel(reach: Reach, id: DeliveryId): Promise<void>
 }
 
@@ -27,7 +28,10 @@ export function createRedeliverer(context: RedelivererContext): Redeliverer {
       await again(() => context.db.transaction((tx) => requestAttempt(context, tx, reach, id)))
       context.wake.signal('deliver')
     },
-    cancel: (reach, id) => again(() => context.db.transaction((tx) => cancel(tx, reach, id, context.clock.now()))),
+    async cancel(reach, id) {
+      await again(() => context.db.transaction((tx) => cancel(context, tx, reach, id)))
+      context.wake.signal('deliver')
+    },
   }
 }
 
@@ -35,6 +39,8 @@ type Row = {
   endpointId: EndpointId
   state: DeliveryState
   ticketId: string | null
+  lane: string | null
+  waitingFor: StoredWait | null
   endpointDeleted: boolean
 }
 
@@ -45,6 +51,10 @@ async function requestAttempt(
   id: DeliveryId,
 ): Promise<void> {
   const row = await lockDelivery(tx, reach, id)
+  if (row.waitingFor === 'ORDER') {
+    const message = 'It waits for the one before it in its lane. Retry or cancel that one, and this one follows.'
+    throw new Mistake('OUT_OF_ORDER', ['id'], message)
+  }
   if (row.endpointDeleted) {
     const message =
       'The endpoint of this delivery was deleted, and its secrets with it. Create an endpoint and publish again.'
@@ -56,27 +66,46 @@ async function requestAttempt(
   }
   await tx`
     update postrider.deliveries set requested_trigger = case requested_trigger when 'TEST' then 'TEST' else 'MANUAL' end, requested_at = ${clock.now().toISOString()},
-      waiting_for = case when ticket_id is null then 'ALLOWANCE' end
+      waiting_for = case when ticket_id is null then 'REQUESTED' end
     where id = ${id}`
   // With a ticket it goes as soon as that is claimed, as an attempt by hand.
   if (row.ticketId !== null) return
   await admitDue(tx, tickets, [{ id, endpoint: row.endpointId, firstAttempt: true }], clock.now())
 }
 
-async function cancel(tx: Tx, reach: Reach, id: DeliveryId, now: Date): Promise<void> {
+async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Reach, id: DeliveryId): Promise<void> {
+  const now = clock.now()
   const row = await lockDelivery(tx, reach, id)
-  if (row.state !== 'PENDING') {
+  if (row.state !== 'PENDING' && !(await blocksItsLane(tx, id, row))) {
     throw new Mistake('NOT_PENDING', ['id'], `This delivery is ${row.state} already: there is nothing to cancel.`)
   }
   await tx`
     update postrider.deliveries set state = 'CANCELLED', ticket_id = null, waiting_for = null, next_attempt_at = null,
       requested_trigger = null, requested_at = null, settled_at = ${now.toISOString()}
     where id = ${id}`
+  if (row.lane === null) return
+  const moved = await advanceLanes(tx, [{ endpoint: row.endpointId, lane: row.lane, delivery: id }])
+  await admitDue(
+    tx,
+    tickets,
+    moved.map(({ next, endpoint }) => ({ id: next, endpoint, firstAttempt: true })),
+    now,
+  )
 }
 
+/** A delivery that failed for good and holds up those behind it may be given up as well: that lets them go. */
+async function blocksItsLane(tx: Tx, id: DeliveryId, { state, endpointId, lane }: Row): Promise<boolean> {
+  if (state !== 'FAILED' || lane === null) return false
+  const rows =
+    await tx`select from postrider.lanes where endpoint_id = ${endpointId} and lane = ${lane} and head = ${id}`
+  return rows.length > 0
+}
+
+/** Its endpoint first, as everybody does who changes both: nobody then waits for what the other one holds. */
 async function lockDelivery(tx: Tx, reach: Reach, id: DeliveryId): Promise<Row> {
+  await tx`select from postrider.endpoints where id = (select endpoint_id from postrider.deliveries where id = ${id}) for no key update`
   const [row] = await tx<Row[]>`
-    select endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId",
+    select endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", lane, waiting_for as "waitingFor",
       exists (select from postrider.endpoints where id = endpoint_id and deleted_at is not null) as "endpointDeleted"
     from postrider.deliveries delivery
     where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach}) for update`

@@ -37,6 +37,7 @@ export function failInternally({ clock }: Pick<SendContext, 'clock'>, prepared: 
 function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepared): [string, string][] {
   // By the wall clock: it is what receivers compare with theirs.
   const timestamp = Math.floor(Date.now() / 1000)
+  const order: [string, string][] = delivery.sequence === null ? [] : [['webhook-sequence', String(delivery.sequence)]]
   return [
     ['content-type', contentType],
     ['user-agent', `Postrider/${VERSION}`],
@@ -45,6 +46,7 @@ function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepare
     ['webhook-signature', signStandard({ id: webhookId, timestamp, body }, endpoint.secrets)],
     ['webhook-event', delivery.eventType],
     ['webhook-attempt', String(delivery.attemptsMade + 1)],
+    ...order,
   ]
 }
 

@@ -80,13 +80,13 @@ export function createSettleBuffer(context: SettleBufferContext): SettleBuffer {
 async function settleForSure(context: SettleBufferContext, batch: Sent[]): Promise<void> {
   for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
-      const { admitted, nextRetryAt, disabled } = await settle(context, batch)
+      const { admitted, nextRetryAt, news } = await settle(context, batch)
       context.wake.signal('attempts')
       if (admitted > 0) context.wake.signal('deliver')
       if (nextRetryAt) context.onRetryScheduled(nextRetryAt)
-      for (const endpoint of disabled) {
-        context.log.info({ endpoint: publicId('ep', endpoint) }, 'An endpoint answered 410 Gone and is disabled')
-      }
+      if (news.length > 0) context.wake.signal('outbox')
+      for (const { type, endpoint } of news)
+        context.log.info({ type, endpoint: publicId('ep', endpoint.id) }, 'Announced')
       return
     } catch (error) {
       if (!isTransient(error)) return splitOrGiveUp(context, batch, error)

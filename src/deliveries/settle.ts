@@ -1,14 +1,17 @@
 import { type DeliveryId, type EndpointId, newId } from '../../schema/ids.ts'
 import { recordAttempts } from '../attempts/record.ts'
-import { type Disabling, disableEndpoints } from '../endpoints/disable.ts'
+import type { HealthRules } from '../endpoints/health.ts'
+import { announce, type News } from '../events/operational.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
-import { boundsOf, chooseWaiting, giveTickets, lockEndpoints, setBacklog, type Ticketed } from './admit.ts'
+import { admitDue, boundsOf, chooseWaiting, giveTickets, setBacklog, type Ticketed, topUp } from './admit.ts'
+import { deadLetters, judgeEndpoints } from './consequences.ts'
+import { advanceLanes, blockLanes, type Ended } from './lanes.ts'
 import type { Sent } from './send.ts'
 
-export type SettleContext = { db: Db; tickets: Tickets; clock: Clock }
+export type SettleContext = { db: Db; tickets: Tickets; clock: Clock; healthRules: HealthRules }
 
 /** What a `retry` ticket says. */
 export type RetryTicket = { delivery: DeliveryId; endpoint: EndpointId }
@@ -18,8 +21,8 @@ export type SettleReport = {
   admitted: number
   /** When the first of the retries scheduled here is due. */
   nextRetryAt: Date | null
-  /** Endpoints that were disabled by what they answered. */
-  disabled: EndpointId[]
+  /** What was announced of endpoints and deliveries. */
+  news: News[]
 }
 
 // Beyond either, the row alone remembers: the promoter finds it when it is due.
@@ -58,31 +61,37 @@ export async function settle(context: SettleContext, results: readonly Sent[]): 
  * need not wait for each other, and a busy process spends two turns of its event loop on a batch instead of seven.
  */
 function settleUnless(
-  { db, tickets, clock }: SettleContext,
+  { db, tickets, clock, healthRules }: SettleContext,
   results: readonly Sent[],
   lost: Set<string>,
 ): Promise<SettleReport> {
   const ours = results.filter(({ prepared }) => !lost.has(prepared.claim.id))
   const now = clock.now()
   const retries = nearRetries(ours, now)
-  const disablings = ours.flatMap(disablingOf)
   const parking = ours.filter(({ settlement }) => settlement.waitingFor === 'ALLOWANCE').map(endpointOf)
+  const serial = [...new Set(ours.filter(isSerial).map(endpointOf))]
   return db.transaction(async (tx) => {
-    const [finished, freed, chosen, roomy, disabled] = await together([
+    const [finished, freed, chosen, roomy, endpointNews] = await together([
       tickets.finish(
         tx,
         'deliver',
         ours.map(({ prepared }) => prepared.claim),
       ),
       updateDeliveries(tx, ours, now),
-      chooseWaiting(tx, countEach(ours.map(endpointOf)), now),
+      chooseWaiting(tx, countEach(ours.map(endpointOf)), now, { locked: false }),
       endpointsWithFewRetries(tx, retries),
-      changeEndpoints(tx, parking, disablings, now),
+      judgeEndpoints(tx, ours, [...parking, ...serial], healthRules, now),
     ])
     const missing = ours.map(({ prepared }) => prepared.claim.id).filter((id) => !finished.has(id))
     if (missing.length > 0) throw new ClaimsLost(new Set(missing))
-    const admitted = within(chosen, countEach(freed))
+    const admitted = within(chosen, countEach(freed.map(({ endpoint }) => endpoint)))
+    const settled = new Set(freed.map(({ delivery }) => delivery))
+    const news = [...endpointNews, ...deadLetters(ours.filter(({ prepared }) => settled.has(prepared.delivery.id)))]
+    const ended = ours.filter(({ prepared }) => settled.has(prepared.delivery.id))
+    const toppedUp = await admitSerially(tx, tickets, ended, serial, now)
+    await announce(tx, tickets, news, now)
     await together([
+      setBacklog(tx, parking, true),
       giveTickets(tx, tickets, admitted),
       tickets.enqueue(
         tx,
@@ -96,32 +105,48 @@ function settleUnless(
       ),
     ])
     const firstRetry = Math.min(...retries.map(({ at }) => at.getTime()))
-    return { admitted: admitted.length, nextRetryAt: retries.length > 0 ? new Date(firstRetry) : null, disabled }
+    return { admitted: admitted.length + toppedUp, nextRetryAt: retries.length > 0 ? new Date(firstRetry) : null, news }
   })
 }
 
-const endpointOf = ({ prepared }: Pick<Sent, 'prepared'>): EndpointId => prepared.delivery.endpointId
+/** Whether its endpoint's places are given out one after another, under its lock. */
+const isSerial = ({ prepared: { delivery, endpoint } }: Sent) =>
+  endpoint.ratePerSecond !== null || endpoint.ordering !== 'NONE' || delivery.lane !== null
 
-function disablingOf({ prepared, settlement }: Sent): Disabling[] {
-  if (settlement.disables === null) return []
-  return [{ endpoint: endpointOf({ prepared }), url: prepared.endpoint.url, reason: settlement.disables }]
-}
-
-/** The locks for both changes in one order, or two batches that settle at once could wait for each other. */
-async function changeEndpoints(
+/** Gives their turn to those who come next in the lanes, and what was freed to endpoints with lanes or a rate. */
+async function admitSerially(
   tx: Tx,
-  parking: readonly EndpointId[],
-  disablings: readonly Disabling[],
+  tickets: Tickets,
+  results: readonly Sent[],
+  serial: readonly EndpointId[],
   now: Date,
-): Promise<EndpointId[]> {
-  if (parking.length + disablings.length === 0) return []
-  const [, , disabled] = await together([
-    lockEndpoints(tx, [...parking, ...disablings.map(({ endpoint }) => endpoint)]),
-    setBacklog(tx, parking, true),
-    disableEndpoints(tx, disablings, now),
-  ])
-  return disabled
+): Promise<number> {
+  if (serial.length === 0) return 0
+  const inLanes = results.filter(
+    ({ prepared, settlement }) => prepared.delivery.lane !== null && settlement.state !== 'PENDING',
+  )
+  const waiting = await endpointsThatWait(tx, serial)
+  const blocks = ({ prepared, settlement }: Sent) =>
+    settlement.state === 'FAILED' && waiting.has(prepared.delivery.endpointId)
+  const moved = await advanceLanes(tx, inLanes.filter((result) => !blocks(result)).map(endedOf))
+  await blockLanes(tx, inLanes.filter(blocks).map(endedOf))
+  const rows = moved.map(({ next, endpoint }) => ({ id: next, endpoint, firstAttempt: true }))
+  const admitted = await admitDue(tx, tickets, rows, now)
+  return admitted + (await topUp(tx, tickets, serial, now))
 }
+
+/** Those whose lanes wait for what has failed. Read under their lock: it may have been changed since they were prepared. */
+async function endpointsThatWait(tx: Tx, endpoints: readonly EndpointId[]): Promise<Set<EndpointId>> {
+  const rows = await tx<{ id: EndpointId }[]>`
+    select id from postrider.endpoints where id = any(${endpoints as never}::uuid[]) and on_blocked = 'WAIT'`
+  return new Set(rows.map(({ id }) => id))
+}
+
+function endedOf({ prepared: { delivery } }: Sent): Ended {
+  return { endpoint: delivery.endpointId, lane: delivery.lane as string, delivery: delivery.id }
+}
+
+const endpointOf = ({ prepared }: Sent): EndpointId => prepared.delivery.endpointId
 
 function countEach(endpoints: readonly EndpointId[]): { endpoint: EndpointId; most: number }[] {
   const counts = new Map<EndpointId, number>()
@@ -139,19 +164,21 @@ function within(chosen: readonly Ticketed[], freed: readonly { endpoint: Endpoin
   })
 }
 
+type Freed = { delivery: DeliveryId; endpoint: EndpointId }
+
 /**
  * One statement for the batch. A delivery whose row names another ticket (it was cancelled meanwhile) is left alone.
- * Returns the endpoint of each ticket that was used up. Not `ticket_id = …`: that would let the planner read the index of
+ * Returns those that were not, each of which has used up a ticket of its endpoint. Not `ticket_id = …`: that would let the planner read the index of
  * all deliveries with a ticket instead of these by their ids (7 ms per 100 instead of 2).
  */
-async function updateDeliveries(tx: Tx, results: readonly Sent[], now: Date): Promise<EndpointId[]> {
+async function updateDeliveries(tx: Tx, results: readonly Sent[], now: Date): Promise<Freed[]> {
   if (results.length === 0) return []
   // In one order, so that two transactions never wait for each other.
   const sorted = [...results].sort((a, b) => (a.prepared.delivery.id < b.prepared.delivery.id ? -1 : 1))
   const ids = sorted.map(({ prepared }) => prepared.delivery.id)
   const { lowest, highest } = boundsOf(ids)
   const column = <T>(pick: (result: Sent) => T) => sorted.map(pick) as never
-  const rows = await tx<{ endpoint: EndpointId }[]>`
+  return tx<Freed[]>`
     update postrider.deliveries delivery set
       state = result.state, waiting_for = result.waiting_for, next_attempt_at = result.next_attempt_at, ticket_id = null,
       requested_trigger = null, requested_at = null, last_attempt_id = result.attempt_id,
@@ -166,8 +193,7 @@ async function updateDeliveries(tx: Tx, results: readonly Sent[], now: Date): Pr
     ) as result (id, ticket_id, state, waiting_for, next_attempt_at, scheduled, attempt_id)
     where delivery.id = result.id and delivery.ticket_id is not distinct from result.ticket_id
       and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}
-    returning delivery.endpoint_id as endpoint`
-  return rows.map(({ endpoint }) => endpoint)
+    returning delivery.id as delivery, delivery.endpoint_id as endpoint`
 }
 
 type Retry = { delivery: DeliveryId; endpoint: EndpointId; at: Date }

@@ -1,4 +1,4 @@
-import type { HttpMethod } from '../../schema/states.ts'
+import type { HttpMethod, OnBlocked, Ordering } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
@@ -16,11 +16,23 @@ export type EndpointSettings = {
   retry?: Optional<RetryPolicyInput>
   timeoutSeconds?: Optional<number>
   maxInFlight?: Optional<number>
+  ratePerSecond?: Optional<number>
+  ordering?: Optional<Ordering>
+  onBlocked?: Optional<OnBlocked>
 }
 
 export type EndpointColumns = Pick<
   typeof endpoints.$inferInsert,
-  'url' | 'description' | 'eventTypes' | 'method' | 'retryPolicy' | 'timeoutSeconds' | 'maxInFlight'
+  | 'url'
+  | 'description'
+  | 'eventTypes'
+  | 'method'
+  | 'retryPolicy'
+  | 'timeoutSeconds'
+  | 'maxInFlight'
+  | 'ratePerSecond'
+  | 'ordering'
+  | 'onBlocked'
 >
 
 const LONGEST_DESCRIPTION = 1024
@@ -49,6 +61,11 @@ export function readSettings(
     ...(input.maxInFlight === undefined
       ? {}
       : { maxInFlight: readWhole(input.maxInFlight ?? 20, 1, 1000, [...path, 'maxInFlight']) }),
+    ...(input.ratePerSecond === undefined
+      ? {}
+      : { ratePerSecond: readRate(input.ratePerSecond, [...path, 'ratePerSecond']) }),
+    ...(input.ordering === undefined ? {} : { ordering: input.ordering ?? 'NONE' }),
+    ...(input.onBlocked === undefined ? {} : { onBlocked: input.onBlocked ?? 'WAIT' }),
   }
 }
 
@@ -81,4 +98,9 @@ function readDescription(text: string | null, path: string[]): string | null {
   if (text.length <= LONGEST_DESCRIPTION && !text.includes('\0') && text.isWellFormed()) return text
   const message = `A description has at most ${LONGEST_DESCRIPTION} characters of valid Unicode without U+0000.`
   throw new Mistake('INVALID_INPUT', path, message)
+}
+
+function readRate(rate: number | null, path: string[]): number | null {
+  if (rate === null || (rate >= 0.01 && rate <= 10_000)) return rate
+  throw new Mistake('INVALID_INPUT', path, `Must be from 0.01 to 10000 requests per second; it is ${rate}.`)
 }

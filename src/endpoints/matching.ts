@@ -1,3 +1,4 @@
+import type { Ordering } from '../../schema/states.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
 import { Mistake } from '../mistake.ts'
 
@@ -10,10 +11,10 @@ export const MOST_PATTERNS = 100
 /**
  * Whether an endpoint wants events of a type. Null: it wants every type. Events about Postrider itself (`endpoint.*`,
  * `delivery.*`) go only where a pattern names them: neither `*` nor null does, or a consumer who wants everything
- * would be told of every failure to tell him something.
+ * would be told of every failure to tell him something. To the tenant `operations` they are what it is there for.
  */
-export function wants(patterns: readonly string[] | null, eventType: string): boolean {
-  if (!isReservedEventType(eventType)) {
+export function wants(patterns: readonly string[] | null, eventType: string, inOperations = false): boolean {
+  if (inOperations || !isReservedEventType(eventType)) {
     return patterns === null || patterns.some((pattern) => matchesPattern(pattern, eventType))
   }
   return patterns?.some((pattern) => pattern !== '*' && matchesPattern(pattern, eventType)) ?? false
@@ -23,6 +24,12 @@ export function matchesPattern(pattern: string, eventType: string): boolean {
   if (pattern === '*') return true
   // With its dot: `invoice.*` is not about `invoices.paid`.
   return pattern.endsWith('.*') ? eventType.startsWith(pattern.slice(0, -1)) : eventType === pattern
+}
+
+/** The lane of an event at an endpoint: empty for the one of the whole endpoint, null where it goes in no order. */
+export function laneOf(ordering: Ordering, orderingKey: string | null): string | null {
+  if (ordering === 'NONE') return null
+  return ordering === 'PER_ENDPOINT' ? '' : orderingKey
 }
 
 /** The patterns without repetitions; throws a `Mistake` that names the first one that is none. */

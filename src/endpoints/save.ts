@@ -2,6 +2,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
+import { lanes } from '../../schema/tables/lanes.ts'
 import type { UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
@@ -23,6 +24,8 @@ export type SaveContext = {
   clock: Clock
   urlRules: UrlRules
 }
+
+const NEW_START = { failingSince: null, failedAttempts: 0, allowance: null, allowanceReason: null } as const
 
 export type NewEndpoint = EndpointSettings & { url: string; secret?: string | null | undefined }
 
@@ -52,7 +55,12 @@ export async function updateEndpoint(
   id: EndpointId,
   input: EndpointSettings,
 ): Promise<Endpoint> {
-  return change(context, reach, id, readSettings(input, ['input'], context.urlRules))
+  const settings = readSettings(input, ['input'], context.urlRules)
+  // What the old address answered says nothing about the new one.
+  const start = settings.url === undefined ? {} : NEW_START
+  // The flag makes the promoter look at lanes that are blocked.
+  const look = settings.onBlocked === undefined ? {} : { backlog: true }
+  return change(context, reach, id, { ...settings, ...start, ...look })
 }
 
 /** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */
@@ -64,7 +72,14 @@ export async function pauseEndpoint(context: SaveContext, reach: Reach, id: Endp
 
 /** What waits goes out again: the backlog flag makes the promoter look at it. */
 export async function resumeEndpoint(context: SaveContext, reach: Reach, id: EndpointId): Promise<Endpoint> {
-  return change(context, reach, id, { state: 'ACTIVE', disabledReason: null, disabledAt: null, backlog: true })
+  // Its health is what it last was: whoever was told of the failure is told when it is over.
+  return change(context, reach, id, {
+    state: 'ACTIVE',
+    disabledReason: null,
+    disabledAt: null,
+    ...NEW_START,
+    backlog: true,
+  })
 }
 
 /**
@@ -85,7 +100,10 @@ export async function deleteEndpoint(
       if (!gone) throw notFound()
       await eraseSecrets(tx, id)
       const all = await cancelSomeDeliveries(tx, id, now)
-      if (all) await tx.update(endpoints).set({ backlog: false }).where(eq(endpoints.id, id))
+      if (all) {
+        await tx.delete(lanes).where(eq(lanes.endpointId, id))
+        await tx.update(endpoints).set({ backlog: false }).where(eq(endpoints.id, id))
+      }
       return gone
     }),
   )

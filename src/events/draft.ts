@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { type EventId, newId, type TenantId } from '../../schema/ids.ts'
+import { newId, type TenantId } from '../../schema/ids.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
 import { Mistake } from '../mistake.ts'
 import { payloadText } from './payload.ts'
+import type { NewEvent } from './write.ts'
 
 export type PublishInput = {
   tenantId: TenantId
@@ -18,15 +19,7 @@ export type PublishInput = {
 }
 
 /** An event that may be written: everything about it was checked. */
-export type Draft = {
-  id: EventId
-  tenantId: TenantId
-  type: string
-  version: string | null
-  channels: readonly string[]
-  orderingKey: string | null
-  occurredAt: Date
-  payload: string
+export type Draft = NewEvent & {
   idempotency: { key: string; bodyHash: Buffer } | null
 }
 

@@ -1,14 +1,16 @@
 import { newId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { Mistake } from '../mistake.ts'
-import type { Db, Tx } from '../postgres/client.ts'
+import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
-import type { Tickets } from '../queue/tickets.ts'
+import type { Ticket, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
+import { BURST, type Bursts, createBursts, ORDINARY } from './bursts.ts'
 import { type Draft, draftEvent, type PublishInput } from './draft.ts'
 import { claimKeys, type KeyClaim } from './idempotency.ts'
+import { insertEvents } from './write.ts'
 
 export type { PublishInput } from './draft.ts'
 export type Published = { eventId: Draft['id']; duplicate: boolean }
@@ -30,6 +32,8 @@ export type PublisherContext = {
   idempotencyHours: number
 }
 
+type WriteContext = PublisherContext & { bursts: Bursts }
+
 /** What one caller waits for: one event of `publish`, or all of a batch. */
 type Waiting = { drafts: Draft[]; resolve(results: (Published | Mistake)[]): void; reject(error: unknown): void }
 
@@ -38,7 +42,8 @@ export const MOST_PER_BATCH = 500
 const TRANSACTIONS_AT_ONCE = 2
 const MOST_DRAFTS_PER_TRANSACTION = 500
 
-export function createPublisher(context: PublisherContext): Publisher {
+export function createPublisher(parts: PublisherContext): Publisher {
+  const context = { ...parts, bursts: createBursts() }
   const waiting: Waiting[] = []
   let underWay = 0
   let scheduled = false
@@ -118,7 +123,7 @@ function takeSome(waiting: Waiting[]): Waiting[] {
 }
 
 /** One transaction for callers that came together. It must not couple them: on an error each is tried for itself. */
-async function writeTogether(context: PublisherContext, callers: Waiting[]): Promise<void> {
+async function writeTogether(context: WriteContext, callers: Waiting[]): Promise<void> {
   try {
     answer(callers, await writeEvents(context, draftsOf(callers), '500ms'))
   } catch (error) {
@@ -133,7 +138,7 @@ async function writeTogether(context: PublisherContext, callers: Waiting[]): Pro
   }
 }
 
-async function writeGroup(context: PublisherContext, callers: Waiting[]): Promise<void> {
+async function writeGroup(context: WriteContext, callers: Waiting[]): Promise<void> {
   try {
     answer(callers, await writeEvents(context, draftsOf(callers), '10s'))
   } catch (error) {
@@ -161,24 +166,37 @@ function refuse(callers: readonly Waiting[], error: unknown): void {
 
 /** Idempotency keys, events, payloads and one outbox ticket for them all: everything or nothing. */
 async function writeEvents(
-  context: PublisherContext,
+  context: WriteContext,
   drafts: Draft[],
   lockTimeout: string,
 ): Promise<(Published | Mistake)[]> {
-  const { db, tickets, clock, wake, idempotencyHours } = context
+  const { db, tickets, clock, wake, bursts, idempotencyHours } = context
   const results = await db.transaction(async (tx) => {
     const keys = await claimKeys(tx, drafts, { now: clock.now(), hours: idempotencyHours, lockTimeout })
     const fresh = drafts.filter((draft) => isFresh(keys.get(draft)))
     if (fresh.length > 0) {
       await together([
         insertEvents(tx, fresh),
-        tickets.enqueue(tx, 'outbox', [{ id: newId(clock.now()), data: { events: fresh.map((draft) => draft.id) } }]),
+        tickets.enqueue(tx, 'outbox', outboxTickets(fresh, bursts, clock.now())),
       ])
     }
     return drafts.map((draft) => resultOf(draft, keys.get(draft)))
   })
   wake.signal('outbox')
   return results
+}
+
+/** One ticket for all events that go first, and one for the others. */
+function outboxTickets(drafts: readonly Draft[], bursts: Bursts, now: Date): Ticket[] {
+  const inBurst = new Set(
+    [...Map.groupBy(drafts, ({ tenantId }) => tenantId)]
+      .filter(([tenant, of]) => bursts.add(tenant, of.length, now.getTime()))
+      .map(([tenant]) => tenant),
+  )
+  return [ORDINARY, BURST].flatMap((priority) => {
+    const events = drafts.filter(({ tenantId }) => inBurst.has(tenantId) === (priority === BURST)).map(({ id }) => id)
+    return events.length === 0 ? [] : [{ id: newId(now), priority, data: { events } }]
+  })
 }
 
 const isFresh = (claim: KeyClaim | undefined) => claim === undefined || claim.kind === 'fresh'
@@ -188,22 +206,4 @@ function resultOf(draft: Draft, claim: KeyClaim | undefined): Published | Mistak
   if (claim.kind === 'same') return { eventId: claim.eventId, duplicate: true }
   const message = `The idempotency key "${draft.idempotency?.key}" was used before with another body. Use a new key for a new event.`
   return new Mistake('IDEMPOTENCY_CONFLICT', ['idempotencyKey'], message)
-}
-
-/** One statement for any number of events: rows travel as columns. */
-async function insertEvents(tx: Tx, drafts: readonly Draft[]): Promise<void> {
-  const column = <T>(pick: (draft: Draft) => T) => drafts.map(pick) as never
-  await tx`
-    with written as (
-      insert into postrider.events (id, tenant_id, type, version, channels, ordering_key, occurred_at)
-      select id, tenant_id, type, version, channels::text[], ordering_key, occurred_at
-      from unnest(
-        ${column((draft) => draft.id)}::uuid[], ${column((draft) => draft.tenantId)}::uuid[],
-        ${column((draft) => draft.type)}::text[], ${column((draft) => draft.version)}::text[],
-        ${column((draft) => `{${draft.channels.map((channel) => `"${channel}"`).join(',')}}`)}::text[], ${column((draft) => draft.orderingKey)}::text[],
-        ${column((draft) => draft.occurredAt.toISOString())}::text[]::timestamptz[]
-      ) as draft (id, tenant_id, type, version, channels, ordering_key, occurred_at)
-    )
-    insert into postrider.event_payloads (id, payload)
-    select id, payload from unnest(${column((draft) => draft.id)}::uuid[], ${column((draft) => draft.payload)}::text[]) as draft (id, payload)`
 }

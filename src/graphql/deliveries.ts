@@ -45,6 +45,10 @@ DeliveryRef.implement({
 // How far it is, and what comes next.
 builder.objectFields(DeliveryRef, (t) => ({
   state: t.expose('state', { type: DeliveryStateEnum, description: '`PENDING`, or how it ended.' }),
+  sequence: t.exposeInt('sequence', {
+    nullable: true,
+    description: 'Its number in its lane, also the `webhook-sequence` header; null where its endpoint has no order.',
+  }),
   waitingFor: t.field({
     type: DeliveryWaitEnum,
     nullable: true,
@@ -124,7 +128,8 @@ builder.mutationFields((t) => ({
   }),
   deliveryCancel: t.field({
     type: DeliveryCancelPayload,
-    description: 'Cancels a pending delivery: the schedule makes no further attempt.',
+    description:
+      'Gives up a delivery that is pending, or that has failed and holds up an ordered lane: the schedule makes no further attempt, and the next one in its lane goes. An attempt in flight is not called back.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>

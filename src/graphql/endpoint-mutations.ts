@@ -1,7 +1,7 @@
 import type { Endpoint } from '../endpoints/find.ts'
 import { builder } from './builder.ts'
 import { deliveryPayload } from './deliveries.ts'
-import { HttpMethodEnum } from './enums.ts'
+import { HttpMethodEnum, OnBlockedEnum, OrderingEnum } from './enums.ts'
 import { type Answer, payload, payloadOf } from './errors.ts'
 import { EndpointRef } from './refs.ts'
 import { USER_ERRORS, UserErrorRef } from './user-error.ts'
@@ -79,6 +79,18 @@ const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
     maxInFlight: t.int({
       description: 'How many requests may be under way at once, over all processes: 1 to 1000, default 20.',
     }),
+    ratePerSecond: t.float({
+      description:
+        'How many requests it is sent in a second at most, over all processes: 0.01 to 10000, like 5 or 0.5. Absent: no limit but `maxInFlight`.',
+    }),
+    ordering: t.field({
+      type: OrderingEnum,
+      description: 'Whether its deliveries go in the order of their events. Default: NONE.',
+    }),
+    onBlocked: t.field({
+      type: OnBlockedEnum,
+      description: 'With an order: what happens behind a delivery that failed. Default: WAIT.',
+    }),
   }),
 })
 
@@ -95,6 +107,18 @@ const EndpointUpdateInput = builder.inputType('EndpointUpdateInput', {
     }),
     timeoutSeconds: t.int({ description: 'Seconds for one attempt: 1 to 30. Null: 15.' }),
     maxInFlight: t.int({ description: 'How many requests may be under way at once: 1 to 1000. Null: 20.' }),
+    ratePerSecond: t.float({
+      description: 'How many requests it is sent in a second at most: 0.01 to 10000. Null: no limit.',
+    }),
+    ordering: t.field({
+      type: OrderingEnum,
+      description:
+        'Whether its deliveries go in the order of their events. What waits in a lane goes on in its order. Null: NONE.',
+    }),
+    onBlocked: t.field({
+      type: OnBlockedEnum,
+      description: 'With an order: what happens behind a delivery that failed. Null: WAIT.',
+    }),
   }),
 })
 
@@ -177,7 +201,7 @@ builder.mutationFields((t) => ({
   endpointTest: t.field({
     type: EndpointTestPayload,
     description:
-      'Sends an example event to an endpoint: signed, recorded and streamed like any other, marked as a test, tried once. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it. It goes at once unless as many requests are in flight as `maxInFlight` allows: then it waits like any other.',
+      'Sends an example event to an endpoint: signed, recorded and streamed like any other, marked as a test, tried once. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it. It goes at once unless as many requests are in flight as the endpoint is given at present: then it is the next.',
     authScopes: { manage: true },
     args: {
       id: t.arg.id(ID),

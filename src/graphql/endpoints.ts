@@ -1,10 +1,19 @@
 import { publicId } from '../../schema/ids.ts'
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
 import { DEFAULT_RETRY_POLICY } from '../deliveries/retry-policy.ts'
+import type { Endpoint } from '../endpoints/find.ts'
 import { delaysOf } from '../endpoints/retry-schedule.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
-import { DisabledReasonEnum, EndpointStateEnum, HttpMethodEnum } from './enums.ts'
+import {
+  AllowanceReasonEnum,
+  DisabledReasonEnum,
+  EndpointHealthEnum,
+  EndpointStateEnum,
+  HttpMethodEnum,
+  OnBlockedEnum,
+  OrderingEnum,
+} from './enums.ts'
 import { find } from './loaders.ts'
 import { DeliveryConnection, DeliveryRef, EndpointConnection, EndpointRef, NodeRef, TenantRef } from './refs.ts'
 import { tenantOf } from './tenants.ts'
@@ -56,6 +65,27 @@ const RetryPolicyRef = builder.objectRef<StoredRetryPolicy>('RetryPolicy').imple
   }),
 })
 
+const EndpointAllowanceRef = builder.objectRef<Endpoint>('EndpointAllowance').implement({
+  description:
+    'How many requests an endpoint is given at a time. Halved at most once a second while it pushes back, fails or slows down, and doubled again while it does not.',
+  fields: (t) => ({
+    inFlight: t.int({
+      description: 'How many requests may be under way at once now: 1 to `maxInFlight`.',
+      resolve: ({ allowance, maxInFlight }) => Math.min(allowance ?? maxInFlight, maxInFlight),
+    }),
+    reason: t.expose('allowanceReason', {
+      type: AllowanceReasonEnum,
+      nullable: true,
+      description: 'Why that is fewer than `maxInFlight`; null when it is not.',
+    }),
+    changedAt: t.expose('allowanceChangedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it last changed; null when it never did.',
+    }),
+  }),
+})
+
 EndpointRef.implement({
   description: 'A URL, the event types it wants, and how deliveries go to it.',
   interfaces: [NodeRef],
@@ -79,17 +109,6 @@ EndpointRef.implement({
         'The event types it wants: names, `invoice.*` for everything below `invoice`, or `*`. Null: every type but operational ones (`endpoint.*`, `delivery.*`).',
     }),
     method: t.expose('method', { type: HttpMethodEnum, description: 'The HTTP method of its deliveries.' }),
-    state: t.expose('state', { type: EndpointStateEnum, description: 'Whether it is sent to.' }),
-    disabledReason: t.expose('disabledReason', {
-      type: DisabledReasonEnum,
-      nullable: true,
-      description: 'Why Postrider stopped sending to it; null unless it is DISABLED.',
-    }),
-    disabledAt: t.expose('disabledAt', {
-      type: 'DateTime',
-      nullable: true,
-      description: 'Since when it is DISABLED; null when it is not.',
-    }),
     retry: t.field({
       type: RetryPolicyRef,
       description: 'When its failed attempts are repeated; the default schedule where none was set.',
@@ -100,6 +119,14 @@ EndpointRef.implement({
     }),
     maxInFlight: t.exposeInt('maxInFlight', {
       description: 'How many requests to it may be under way at once, over all processes.',
+    }),
+    ordering: t.expose('ordering', {
+      type: OrderingEnum,
+      description: 'Whether its deliveries go in the order of their events.',
+    }),
+    onBlocked: t.expose('onBlocked', {
+      type: OnBlockedEnum,
+      description: 'With an order: what happens behind a delivery that failed.',
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
     updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'When it was last changed, paused or resumed.' }),
@@ -113,6 +140,38 @@ EndpointRef.implement({
     ),
   }),
 })
+
+// How it is doing, which changes by itself.
+builder.objectFields(EndpointRef, (t) => ({
+  state: t.expose('state', { type: EndpointStateEnum, description: 'Whether it is sent to.' }),
+  health: t.expose('health', { type: EndpointHealthEnum, description: 'How it has been answering.' }),
+  failingSince: t.expose('failingSince', {
+    type: 'DateTime',
+    nullable: true,
+    description:
+      'When the first of nothing but failures ended; null when the last attempt succeeded, or there was none.',
+  }),
+  disabledReason: t.expose('disabledReason', {
+    type: DisabledReasonEnum,
+    nullable: true,
+    description: 'Why Postrider stopped sending to it; null unless it is DISABLED.',
+  }),
+  disabledAt: t.expose('disabledAt', {
+    type: 'DateTime',
+    nullable: true,
+    description: 'Since when it is DISABLED; null when it is not.',
+  }),
+  ratePerSecond: t.exposeFloat('ratePerSecond', {
+    nullable: true,
+    description:
+      'How many requests it is sent in a second at most, over all processes; null: no limit but `maxInFlight`.',
+  }),
+  allowance: t.field({
+    type: EndpointAllowanceRef,
+    description: 'How many requests it is given at a time at present, and why.',
+    resolve: (endpoint) => endpoint,
+  }),
+}))
 
 const EndpointFilter = builder.inputType('EndpointFilter', {
   description: 'Which endpoints to list.',

@@ -1,12 +1,16 @@
 import { ERROR_CODES } from '../../schema/error-codes.ts'
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import type {
+  AllowanceReason,
   AttemptTrigger,
   DeliveryState,
   DeliveryWait,
   DisabledReason,
+  EndpointHealth,
   EndpointState,
   HttpMethod,
+  OnBlocked,
+  Ordering,
   Scope,
 } from '../../schema/states.ts'
 import { builder } from './builder.ts'
@@ -38,7 +42,44 @@ export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Wheth
 export const DisabledReasonEnum = enumType<DisabledReason>(
   'DisabledReason',
   'Why Postrider stopped sending to an endpoint.',
-  { GONE: 'It answered 410 Gone: it wants nothing more.' },
+  {
+    GONE: 'It answered 410 Gone: it wants nothing more.',
+    FAILING: 'It answered nothing but failures for 5 days and at least 20 attempts, unless configured otherwise.',
+  },
+)
+
+export const EndpointHealthEnum = enumType<EndpointHealth>('EndpointHealth', 'How an endpoint has been answering.', {
+  HEALTHY: 'It takes deliveries, or has begun to fail only now.',
+  FAILING: 'Nothing but failures for 5 minutes, unless configured otherwise.',
+})
+
+export const AllowanceReasonEnum = enumType<AllowanceReason>(
+  'AllowanceReason',
+  'Why an endpoint is given fewer requests at a time than its `maxInFlight`.',
+  {
+    PUSHBACK: 'It answered 429, 502, 503 or 504.',
+    FAILING: 'Most of its answers were 5xx, or did not come at all.',
+    SLOW: 'Most of its answers took more than half of its timeout.',
+  },
+)
+
+export const OrderingEnum = enumType<Ordering>(
+  'Ordering',
+  'Whether deliveries to an endpoint go in the order of their events.',
+  {
+    NONE: 'Each goes as soon as it can.',
+    PER_ENDPOINT: 'One after another: the next one goes when the one before is settled.',
+    PER_KEY: 'One after another among events with the same `orderingKey`; those without one go as soon as they can.',
+  },
+)
+
+export const OnBlockedEnum = enumType<OnBlocked>(
+  'OnBlocked',
+  'What an ordered endpoint does with the deliveries behind one that has failed for good.',
+  {
+    WAIT: 'They wait until that one is delivered by hand or cancelled.',
+    SKIP_AFTER_FAILED: 'They go on without it.',
+  },
 )
 
 export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP method of a delivery.', {
@@ -58,7 +99,8 @@ export const DeliveryWaitEnum = enumType<DeliveryWait>(
   'DeliveryWait',
   'Why a pending delivery does not go at this moment.',
   {
-    ALLOWANCE: 'Its endpoint has as many requests in flight as `maxInFlight` allows.',
+    ALLOWANCE: 'Its endpoint has as many requests in flight, or in this second, as it is given at present.',
+    ORDER: 'Another delivery goes before it in its lane.',
     RETRY: 'An attempt failed; the next one is at `nextAttemptAt`.',
     PAUSED: 'Its endpoint is paused.',
     DISABLED: 'Its endpoint is disabled.',

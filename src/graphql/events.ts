@@ -41,6 +41,10 @@ EventRef.implement({
       description: 'The payload as the exact JSON text that is delivered; null when it is no longer kept.',
       resolve: async ({ id }, _, { loaders }) => (await loaders.payload.load(id))?.payload,
     }),
+    orderingKey: t.exposeString('orderingKey', {
+      nullable: true,
+      description: 'What it is about, for endpoints with `ordering: PER_KEY`; null when none was given.',
+    }),
     isTest: t.exposeBoolean('isTest', {
       description:
         'Whether it is an example that `endpointTest` made: nothing happened, and it went to one endpoint only.',
@@ -87,6 +91,10 @@ const EventPublishInput = builder.inputType('EventPublishInput', {
     }),
     payloadJson: t.string({ description: 'The same as JSON text; its very bytes are delivered.' }),
     version: t.string({ description: 'The version of the type, like `2026-11-01`; up to 64 characters.' }),
+    orderingKey: t.string({
+      description:
+        'What it is about, up to 256 characters, like `customer_42`: endpoints with `ordering: PER_KEY` get events of one key in their order.',
+    }),
     idempotencyKey: t.string({
       description:
         'A key for this very event, up to 256 characters: publishing it again within POSTRIDER_IDEMPOTENCY_HOURS answers the first event with `duplicate: true`. Compared over every other field.',

@@ -24,11 +24,14 @@ export type Claim<Data = Record<string, unknown>> = { id: string; retryCount: nu
 /** `more`: as many came as were asked for, so there may be more. */
 export type Claimed<Data> = { claims: Claim<Data>[]; more: boolean }
 
+/** Between which priorities to claim, both included; absent: no bound. */
+export type Priorities = { leastPriority?: number; mostPriority?: number }
+
 export type Tickets = {
   /** Adds tickets, in the caller's transaction. */
   enqueue(tx: Queryable, queue: TicketQueue, tickets: readonly Ticket[]): Promise<void>
   /** Takes up to `most` tickets that may go, highest priority first, each group oldest first. */
-  claim<Data>(queue: TicketQueue, most: number, options?: { leastPriority?: number }): Promise<Claimed<Data>>
+  claim<Data>(queue: TicketQueue, most: number, options?: Priorities): Promise<Claimed<Data>>
   /** Ends claims, in the caller's transaction. Returns the ids that were still ours; for the others somebody else took over. */
   finish(tx: Queryable, queue: TicketQueue, claims: readonly Claim[]): Promise<Set<string>>
   /** Whether somebody holds this ticket at the moment. */
@@ -53,10 +56,13 @@ export function createTickets(boss: PgBoss, sql: Sql, schema: string): Tickets {
         await boss.insert(queue, tickets.slice(at, at + MOST_PER_INSERT) as JobInsert[], { db })
       }
     },
-    async claim<Data>(queue: TicketQueue, most: number, options: { leastPriority?: number } = {}) {
+    async claim<Data>(queue: TicketQueue, most: number, { leastPriority, mostPriority }: Priorities = {}) {
       const batchSize = BATCH_SIZES.findLast((size) => size <= most) ?? 1
-      const minPriority = options.leastPriority === undefined ? {} : { minPriority: options.leastPriority }
-      const jobs = await boss.fetch<Data>(queue, { batchSize, ...minPriority })
+      const jobs = await boss.fetch<Data>(queue, {
+        batchSize,
+        ...(leastPriority === undefined ? {} : { minPriority: leastPriority }),
+        ...(mostPriority === undefined ? {} : { maxPriority: mostPriority }),
+      })
       return {
         claims: jobs.map(({ id, retryCount, data }) => ({ id, retryCount, data })),
         more: jobs.length === batchSize,

@@ -9,9 +9,10 @@ import {
   type TenantId,
   timeOf,
 } from '../../schema/ids.ts'
-import { admit } from '../deliveries/admission.ts'
-import { deliverTicket, lockAllowances, setBacklog, type Ticketed } from '../deliveries/admit.ts'
-import { wants } from '../endpoints/matching.ts'
+import type { Ordering } from '../../schema/states.ts'
+import { type Allowance, admit } from '../deliveries/admission.ts'
+import { deliverTicket, lockAllowances, saveSlots, setBacklog, type Ticketed } from '../deliveries/admit.ts'
+import { laneOf, wants } from '../endpoints/matching.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
@@ -20,14 +21,15 @@ import type { Claim, Tickets } from '../queue/tickets.ts'
 /** What an `outbox` ticket says. */
 export type OutboxTicket = { events: EventId[] }
 
-export type RouteContext = { db: Db; tickets: Tickets; clock: Clock }
+export type RouteContext = { db: Db; tickets: Tickets; clock: Clock; operationsTenantId: TenantId }
 
-type EventRow = { id: EventId; tenantId: TenantId; type: string }
-type EndpointRow = { id: EndpointId; tenantId: TenantId; eventTypes: string[] | null }
-type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId }
-type NewDelivery = Match & { ticket: string | null; depth: number }
+type EventRow = { id: EventId; tenantId: TenantId; type: string; orderingKey: string | null }
+type EndpointRow = { id: EndpointId; tenantId: TenantId; eventTypes: string[] | null; ordering: Ordering }
+type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId; ordered: boolean }
+type NewDelivery = Match & { ticket: string | null; depth: number; at: Date | null }
 
-export type RouteReport = { admitted: number; backlogBegan: boolean }
+/** `ordered`: the tenants that have events for their lanes. */
+export type RouteReport = { admitted: number; backlogBegan: boolean; ordered: TenantId[] }
 
 const MOST_ROWS_PER_INSERT = 5000
 // Pairs of event and endpoint that one transaction decides. A million of them took 20 s, 1 GB, and every lock all the while.
@@ -38,18 +40,21 @@ const MOST_PAIRS = 20_000
  * in several transactions, the last of which ends the claims: what an earlier one has routed is not routed again.
  */
 export async function route(context: RouteContext, claims: readonly Claim<OutboxTicket>[]): Promise<RouteReport> {
-  const report = { admitted: 0, backlogBegan: false }
+  const report: RouteReport = { admitted: 0, backlogBegan: false, ordered: [] }
   for (;;) {
-    const { admitted, backlogBegan, done } = await context.db.transaction((tx) => routeSome(tx, context, claims))
+    const { admitted, backlogBegan, ordered, done } = await context.db.transaction((tx) =>
+      routeSome(tx, context, claims),
+    )
     report.admitted += admitted
     report.backlogBegan ||= backlogBegan
+    report.ordered.push(...ordered)
     if (done) return report
   }
 }
 
 async function routeSome(
   tx: Tx,
-  { tickets, clock }: RouteContext,
+  { tickets, clock, operationsTenantId }: RouteContext,
   claims: readonly Claim<OutboxTicket>[],
 ): Promise<RouteReport & { done: boolean }> {
   const unrouted = await readUnroutedEvents(
@@ -61,7 +66,11 @@ async function routeSome(
   const done = some.length === unrouted.length
   const events = done ? await endClaims(tx, tickets, claims, some) : some
   const now = clock.now()
-  const { deliveries, intoBacklog } = await admitAll(tx, match(events, endpoints), now)
+  const noted = await notedForLanes(tx, events, endpoints)
+  const inLanes = new Set(noted.map(({ id }) => id))
+  const matches = match(events, endpoints, operationsTenantId)
+  const free = matches.filter(({ event, ordered }) => !(ordered && inLanes.has(event.id)))
+  const { deliveries, intoBacklog, allowances } = await admitAll(tx, free, now)
   const created = await createDeliveries(tx, deliveries, now)
   const admitted = created.filter((delivery) => delivery.ticket !== null)
   await together([
@@ -70,10 +79,12 @@ async function routeSome(
       'deliver',
       admitted.map((delivery) => deliverTicket(ticketed(delivery))),
     ),
+    saveSlots(tx, allowances, admitted),
     setBacklog(tx, intoBacklog, true),
     stampEvents(tx, events, now),
   ])
-  return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0, done }
+  const tenants = [...new Set(noted.map(({ tenantId }) => tenantId))]
+  return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0, ordered: tenants, done }
 }
 
 /** Ends the claims and returns the events of those that were still ours. */
@@ -92,7 +103,7 @@ async function readUnroutedEvents(tx: Tx, ids: readonly EventId[]): Promise<Even
   if (ids.length === 0) return []
   const { lowest, highest } = boundsOf(ids)
   return tx<EventRow[]>`
-    select id, tenant_id as "tenantId", type from postrider.events
+    select id, tenant_id as "tenantId", type, ordering_key as "orderingKey" from postrider.events
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and routed_at is null order by id`
 }
 
@@ -100,24 +111,41 @@ async function readUnroutedEvents(tx: Tx, ids: readonly EventId[]): Promise<Even
 async function readEndpoints(tx: Tx, events: readonly EventRow[]): Promise<EndpointRow[]> {
   const tenants = [...new Set(events.map((event) => event.tenantId))]
   return tx<EndpointRow[]>`
-    select id, tenant_id as "tenantId", event_types as "eventTypes" from postrider.endpoints
+    select id, tenant_id as "tenantId", event_types as "eventTypes", ordering from postrider.endpoints
     where tenant_id = any(${tenants as never}::uuid[]) and deleted_at is null`
 }
 
-function match(events: readonly EventRow[], endpoints: readonly EndpointRow[]): Match[] {
+function match(events: readonly EventRow[], endpoints: readonly EndpointRow[], operations: TenantId): Match[] {
   const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
   return events.flatMap((event) =>
     (ofTenant.get(event.tenantId) ?? [])
-      .filter((endpoint) => wants(endpoint.eventTypes, event.type))
-      .map((endpoint) => ({ delivery: deliveryIdOf(event.id, endpoint.id), event, endpoint: endpoint.id })),
+      .filter((endpoint) => wants(endpoint.eventTypes, event.type, event.tenantId === operations))
+      .map(({ id, ordering }) => ({
+        delivery: deliveryIdOf(event.id, id),
+        event,
+        endpoint: id,
+        ordered: laneOf(ordering, event.orderingKey) !== null,
+      })),
   )
+}
+
+/**
+ * The events among these that were noted for lanes when they were published, and have not been put there yet. What was
+ * published before its tenant had an ordered endpoint goes in no lane: its place there would come too late.
+ */
+async function notedForLanes(tx: Tx, events: readonly EventRow[], endpoints: readonly EndpointRow[]) {
+  const tenants = new Set(endpoints.filter(({ ordering }) => ordering !== 'NONE').map(({ tenantId }) => tenantId))
+  const ids = events.filter(({ tenantId }) => tenants.has(tenantId)).map(({ id }) => id)
+  if (ids.length === 0) return []
+  return tx<{ id: EventId; tenantId: TenantId }[]>`
+    select event_id as id, tenant_id as "tenantId" from postrider.lane_outbox where event_id = any(${ids as never}::uuid[])`
 }
 
 async function admitAll(
   tx: Tx,
   matches: readonly Match[],
   now: Date,
-): Promise<{ deliveries: NewDelivery[]; intoBacklog: EndpointId[] }> {
+): Promise<{ deliveries: NewDelivery[]; intoBacklog: EndpointId[]; allowances: Map<EndpointId, Allowance> }> {
   const byEndpoint = Map.groupBy(matches, (one) => one.endpoint)
   const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
   const deliveries: NewDelivery[] = []
@@ -126,14 +154,14 @@ async function admitAll(
     const allowance = allowances.get(endpoint)
     // Deleted since it was read: nothing is created for it.
     if (!allowance || allowance.deleted) continue
-    const { admitted, backlog } = admit(allowance, arriving.length)
+    const { admitted, backlog, slots } = admit(allowance, arriving.length, now)
     for (const [index, one] of arriving.entries()) {
       const ticket = index < admitted ? randomUUID() : null
-      deliveries.push({ ...one, ticket, depth: allowance.ticketed + index })
+      deliveries.push({ ...one, ticket, depth: allowance.ticketed + index, at: slots?.[index] ?? null })
     }
     if (backlog && !allowance.backlog) intoBacklog.push(endpoint)
   }
-  return { deliveries, intoBacklog }
+  return { deliveries, intoBacklog, allowances }
 }
 
 /** Returns those that are new: a delivery's id is derived from event and endpoint, so a second one cannot come to be. */
@@ -158,8 +186,8 @@ async function createDeliveries(tx: Tx, deliveries: readonly NewDelivery[], now:
   return created
 }
 
-function ticketed({ delivery, endpoint, ticket, depth }: NewDelivery): Ticketed {
-  return { delivery, endpoint, ticket: ticket as string, depth, firstAttempt: true }
+function ticketed({ delivery, endpoint, ticket, depth, at }: NewDelivery): Ticketed {
+  return { delivery, endpoint, ticket: ticket as string, depth, firstAttempt: true, at }
 }
 
 /** Marks events as routed, those that nobody wants as well: every event is kept and explained. */

@@ -1,11 +1,17 @@
+import type { TenantId } from '../../schema/ids.ts'
+import { BURST, ORDINARY } from '../events/bursts.ts'
 import type { Log } from '../log.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
+import { routeIntoLanes, tenantsWithLanes } from './lanes.ts'
 import { type OutboxTicket, type RouteContext, route } from './route.ts'
 
 export type RouterContext = RouteContext & { tickets: Tickets; wake: Wake; log: Log }
+
+/** `forLanes`: the tenants that have events noted for their lanes. */
+type Routing = RouterContext & { forLanes: Set<TenantId> }
 
 export type Router = {
   /** There may be something in the outbox. */
@@ -18,20 +24,33 @@ const POLL_MS = 1000
 // A ticket names up to 500 events. Beyond this many a routing transaction to many endpoints took 20 s and 1 GB.
 const MOST_EVENTS = 1000
 const MOST_TICKETS = 64
+// Events of a tenant in a burst are routed a ticket at a time, when nobody else's wait; and so often even if they do.
+const FULL_CLAIMS_IN_A_ROW = 8
 const PAUSE_AFTER_ERROR_MS = 500
+// Another process puts events of the same tenant into its lanes, or there are very many of them.
+const OTHERS_TURN_MS = 10
+// What is noted for a lane is put there right after it was routed, unless that process died in between.
+const HEAL_MS = 5000
 
 /** Takes the outbox to the deliveries, batch after batch: what comes while one is routed is the next one. */
-export function createRouter(context: RouterContext): Router {
+export function createRouter(parts: RouterContext): Router {
+  const context: Routing = { ...parts, forLanes: new Set() }
   const { tickets, log } = context
   let stopping = false
   let nudged = true
+  let healedAt = performance.now()
+  let fullClaims = 0
   const pause = createPause()
 
   /** Whether there may be more at once. */
   const routeSome = async (): Promise<boolean> => {
-    const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS)
+    const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS, { leastPriority: ORDINARY })
     for (const group of inGroups(claims)) await routeTogether(context, group)
-    return more
+    fullClaims = more ? fullClaims + 1 : 0
+    if (more && fullClaims % FULL_CLAIMS_IN_A_ROW > 0) return true
+    const burst = await tickets.claim<OutboxTicket>('outbox', 1, { mostPriority: BURST })
+    for (const group of inGroups(burst.claims)) await routeTogether(context, group)
+    return more || burst.more
   }
 
   const run = async () => {
@@ -39,7 +58,12 @@ export function createRouter(context: RouterContext): Router {
       nudged = false
       try {
         const more = await routeSome()
-        if (!more && !nudged && !stopping) await pause.for(POLL_MS)
+        if (performance.now() - healedAt > HEAL_MS) {
+          healedAt = performance.now()
+          for (const tenant of await tenantsWithLanes(context.db.sql)) context.forLanes.add(tenant)
+        }
+        const moreForLanes = await routeLanes(context)
+        if (!more && !nudged && !stopping) await pause.for(moreForLanes ? OTHERS_TURN_MS : POLL_MS)
       } catch (err) {
         log.error({ err }, 'Events could not be routed; trying again')
         await pause.for(PAUSE_AFTER_ERROR_MS)
@@ -76,13 +100,29 @@ function inGroups(claims: readonly Claim<OutboxTicket>[]): Claim<OutboxTicket>[]
   return groups
 }
 
+/** One transaction for each tenant that has events for its lanes; says whether there are more. What fails stays noted. */
+async function routeLanes(context: Routing): Promise<boolean> {
+  for (const tenant of [...context.forLanes]) {
+    try {
+      const { admitted, more } = await routeIntoLanes(context, tenant)
+      if (admitted > 0) context.wake.signal('deliver')
+      if (!more) context.forLanes.delete(tenant)
+    } catch (err) {
+      context.forLanes.delete(tenant)
+      context.log.error({ err }, 'Events could not be put into their lanes; trying again')
+    }
+  }
+  return context.forLanes.size > 0
+}
+
 /** One that cannot be routed must not keep its neighbours: then each is tried alone, and what fails is given back. */
-async function routeTogether(context: RouterContext, claims: Claim<OutboxTicket>[]): Promise<void> {
+async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): Promise<void> {
   const { tickets, wake, log } = context
   try {
-    const { admitted, backlogBegan } = await route(context, claims)
+    const { admitted, backlogBegan, ordered } = await route(context, claims)
     if (admitted > 0) wake.signal('deliver')
     if (backlogBegan) wake.signal('promote')
+    for (const tenant of ordered) context.forLanes.add(tenant)
   } catch (err) {
     if (claims.length > 1 && !isUnavailable(err)) {
       for (const claim of claims) await routeTogether(context, [claim])

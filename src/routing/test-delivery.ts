@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, deliveryIdOf, type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
-import { deliverTicket, lockAllowances, setBacklog } from '../deliveries/admit.ts'
+import { placesOf } from '../deliveries/admission.ts'
+import { deliverTicket, lockAllowances, saveSlots, setBacklog } from '../deliveries/admit.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
@@ -51,13 +52,16 @@ async function createTest(
 ): Promise<DeliveryId> {
   const endpoint = await readEndpoint(tx, reach, endpointId)
   const now = clock.now()
-  const allowance = (await lockAllowances(tx, [endpointId], now)).get(endpointId)
+  const allowances = await lockAllowances(tx, [endpointId], now)
+  const allowance = allowances.get(endpointId)
   // Deleted since it was read.
   if (!allowance || allowance.deleted) throw notFound()
   const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
   const eventId = newId<'evt'>(now)
   const delivery = deliveryIdOf(eventId, endpointId)
-  const ticket = allowance.ticketed < allowance.maxInFlight ? randomUUID() : null
+  // One that is not active has nobody else to make room for it; else within its allowance, whatever waits there.
+  const { places, slots } = allowance.state === 'ACTIVE' ? placesOf(allowance, 1, now) : { places: 1, slots: null }
+  const [ticket, slot] = places > 0 ? [randomUUID(), slots?.[0] ?? null] : [null, null]
   const at = now.toISOString()
   await together([
     tx`insert into postrider.events (id, tenant_id, type, channels, is_test, occurred_at, routed_at)
@@ -66,14 +70,15 @@ async function createTest(
     tx`insert into postrider.deliveries (
         id, tenant_id, event_id, endpoint_id, event_type, ticket_id, waiting_for, requested_trigger, requested_at, created_at
       ) values (
-        ${delivery}, ${endpoint.tenantId}, ${eventId}, ${endpointId}, ${type}, ${ticket}, ${ticket === null ? 'ALLOWANCE' : null},
+        ${delivery}, ${endpoint.tenantId}, ${eventId}, ${endpointId}, ${type}, ${ticket}, ${ticket === null ? 'REQUESTED' : null},
         'TEST', ${at}, ${at}
       )`,
     ticket === null
       ? setBacklog(tx, [endpointId], true)
       : tickets.enqueue(tx, 'deliver', [
-          deliverTicket({ delivery, endpoint: endpointId, ticket, depth: 0, firstAttempt: true }),
+          deliverTicket({ delivery, endpoint: endpointId, ticket, depth: 0, firstAttempt: true, at: slot }),
         ]),
+    saveSlots(tx, allowances, [{ endpoint: endpointId, at: slot }]),
   ])
   return delivery
 }

@@ -1,5 +1,6 @@
 import { eq, inArray } from 'drizzle-orm'
 import { newId, type TenantId } from '../../schema/ids.ts'
+import { OPERATIONS_TENANT } from '../../schema/operational-events.ts'
 import { tenants } from '../../schema/tables/tenants.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
@@ -12,13 +13,19 @@ export const DEFAULT_TENANT = 'default'
 /** What an ADMIN may give as `tenant` to lists and feeds: all of them. */
 export const EVERY_TENANT = '*'
 
-/** Makes sure that the default tenant exists; any number of processes may do so at once. */
-export async function ensureDefaultTenant(orm: Orm, now: Date): Promise<TenantId> {
+/** The tenants that every installation has. */
+export type BuiltInTenants = { defaultTenantId: TenantId; operationsTenantId: TenantId }
+
+/** Makes sure that the built-in tenants exist; any number of processes may do so at once. */
+export async function ensureTenants(orm: Orm, now: Date): Promise<BuiltInTenants> {
   await orm
     .insert(tenants)
-    .values({ id: newId(now), key: DEFAULT_TENANT, createdAt: now })
+    .values([DEFAULT_TENANT, OPERATIONS_TENANT].map((key) => ({ id: newId<'ten'>(now), key, createdAt: now })))
     .onConflictDoNothing()
-  return (await findTenantByKey(orm, DEFAULT_TENANT)) as TenantId
+  return {
+    defaultTenantId: (await findTenantByKey(orm, DEFAULT_TENANT)) as TenantId,
+    operationsTenantId: (await findTenantByKey(orm, OPERATIONS_TENANT)) as TenantId,
+  }
 }
 
 /** For a bound key any tenant but its own is as good as absent. */

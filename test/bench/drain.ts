@@ -53,7 +53,7 @@ const received = async () => {
 
 try {
   const db = await openPool(postgres.address, { max: 10, name: 'bench', log, byId: true })
-  const { queue, defaultTenantId } = await install(db, clock, { db, log, supervise: true })
+  const { queue, defaultTenantId, operationsTenantId } = await install(db, clock, { db, log, supervise: true })
   const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')))
   const endpoints = await addEndpoints(db, defaultTenantId)
 
@@ -85,7 +85,19 @@ try {
     const egress = createEgress({ allowNetworks: parseNetworks('127.0.0.0/8') })
     const before = cpuByProcess(postmaster)
     const startedAt = performance.now()
-    const worker = await startWorker({ db, queue, wake, clock, log, egress, sealer, concurrency: 256 })
+    const healthRules = { failingAfterSeconds: 300, disableAfterSeconds: 432_000, disableAfterAttempts: 20 }
+    const worker = await startWorker({
+      db,
+      queue,
+      wake,
+      clock,
+      log,
+      egress,
+      sealer,
+      concurrency: 256,
+      healthRules,
+      operationsTenantId,
+    })
     for (;;) {
       const [row] = await db.sql<
         [{ pending: boolean }]

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type Allowance, admit, priorityOf, roomOf } from '../../src/deliveries/admission.ts'
+import { type Allowance, admit, priorityOf, roomOf, shareRoom } from '../../src/deliveries/admission.ts'
 import { lockAllowances } from '../../src/deliveries/admit.ts'
 import { type OutboxTicket, route } from '../../src/routing/route.ts'
 import { receiverOf } from '../egress/world.ts'
@@ -13,6 +13,8 @@ const allowance = (more: Partial<Allowance>): Allowance => ({
   maxInFlight: 5,
   ticketed: 0,
   backlog: false,
+  ratePerSecond: null,
+  nextSlotAt: null,
   ...more,
 })
 
@@ -33,7 +35,7 @@ describe('the decision', () => {
     ${{ state: 'PAUSED' }}   | ${0}     | ${0}     | ${false}
     ${{ deleted: true }}     | ${1}     | ${0}     | ${true}
   `('$arriving at $endpoint → $admitted admitted, backlog $backlog', ({ endpoint, arriving, admitted, backlog }) => {
-    expect(admit(allowance(endpoint), arriving)).toEqual({ admitted, backlog })
+    expect(admit(allowance(endpoint), arriving, new Date())).toEqual({ admitted, backlog, slots: null })
   })
 
   test.each`
@@ -47,6 +49,24 @@ describe('the decision', () => {
     ${{ deleted: true }}     | ${0}
   `('$endpoint has room for $room more', ({ endpoint, room }) => {
     expect(roomOf(allowance(endpoint))).toBe(room)
+  })
+
+  test.each`
+    room | requested | first | again | chance | shares
+    ${8} | ${0}      | ${20} | ${20} | ${0}   | ${[0, 6, 2]}
+    ${8} | ${0}      | ${3}  | ${20} | ${0}   | ${[0, 3, 5]}
+    ${8} | ${0}      | ${20} | ${1}  | ${0}   | ${[0, 7, 1]}
+    ${8} | ${3}      | ${20} | ${20} | ${0}   | ${[3, 4, 1]}
+    ${8} | ${9}      | ${20} | ${20} | ${0.9} | ${[6, 1, 1]}
+    ${8} | ${9}      | ${0}  | ${0}  | ${0.9} | ${[8, 0, 0]}
+    ${1} | ${0}      | ${20} | ${20} | ${0.7} | ${[0, 1, 0]}
+    ${1} | ${0}      | ${20} | ${20} | ${0.8} | ${[0, 0, 1]}
+    ${1} | ${0}      | ${0}  | ${20} | ${0}   | ${[0, 0, 1]}
+    ${0} | ${5}      | ${5}  | ${5}  | ${0.9} | ${[0, 0, 0]}
+    ${9} | ${1}      | ${1}  | ${1}  | ${0}   | ${[1, 1, 1]}
+  `('$room places for $requested by hand, $first first, $again again: $shares', (row) => {
+    const share = shareRoom(row.room, row.requested, row.first, row.again, row.chance)
+    expect([share.requested, share.first, share.again]).toEqual(row.shares)
   })
 
   test("an endpoint's first two go before everybody's later ones, and first attempts before retries", () => {

@@ -19,9 +19,8 @@ test('an endpoint that answers 410 is disabled and keeps its deliveries, which g
   // Not even the one whose retry was due a second later.
   await eventually(async () => {
     const rows = await engine.deliveries()
-    expect(rows.map(({ state, ticketId, waitingFor }) => ({ state, ticketId, waitingFor }))).toEqual(
-      Array(3).fill({ state: 'PENDING', ticketId: null, waitingFor: 'ALLOWANCE' }),
-    )
+    expect(rows).toMatchObject(Array(3).fill({ state: 'PENDING', ticketId: null }))
+    expect(rows.map(({ waitingFor }) => waitingFor).sort()).toEqual(['ALLOWANCE', 'ALLOWANCE', 'RETRY_ALLOWANCE'])
   })
   expect(receiver.requests).toHaveLength(1)
 

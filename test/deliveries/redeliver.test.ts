@@ -61,7 +61,7 @@ describe('a paused endpoint', () => {
     await tried(1)
     await engine.change(endpoint, { state: 'PAUSED' })
     await retry()
-    expect(await delivery()).toMatchObject({ state: 'FAILED', requestedTrigger: 'MANUAL', waitingFor: 'ALLOWANCE' })
+    expect(await delivery()).toMatchObject({ state: 'FAILED', requestedTrigger: 'MANUAL', waitingFor: 'REQUESTED' })
     expect(receiver.requests).toHaveLength(1)
 
     await engine.change(endpoint, { state: 'ACTIVE', backlog: true })

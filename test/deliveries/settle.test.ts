@@ -38,7 +38,7 @@ test('results whose claims were lost are recorded as attempts and change nothing
   expect([late.length, current.length]).toEqual([3, 3])
   const before = await engine.deliveries()
 
-  await expect(settle(engine, late)).resolves.toEqual({ admitted: 0, nextRetryAt: null, disabled: [] })
+  await expect(settle(engine, late)).resolves.toEqual({ admitted: 0, nextRetryAt: null, news: [] })
   expect(await engine.deliveries()).toEqual(before)
   expect(await engine.attempts()).toMatchObject(Array(3).fill({ status: 500, number: 1 }))
   expect([await engine.ticketsIn('retry'), await engine.ticketsIn('deliver')]).toEqual([0, 3])

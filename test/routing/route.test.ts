@@ -22,7 +22,7 @@ test('an event gets a delivery with a ticket for each endpoint that wants its ty
   await addEndpoint(URL, { eventTypes: ['invoice', 'invoices.paid'] })
   const [event] = await publish(1, 'invoice.paid')
 
-  await expect(routeAll()).resolves.toEqual({ admitted: 2, backlogBegan: false })
+  await expect(routeAll()).resolves.toEqual({ admitted: 2, backlogBegan: false, ordered: [] })
 
   const rows = await deliveries()
   expect(rows.map(({ endpointId }) => endpointId).sort()).toEqual([all, invoices].sort())
@@ -42,7 +42,7 @@ test('an event that nobody wants is kept and stamped as routed', async () => {
   const { addEndpoint, publish, routeAll, deliveries, db } = await world()
   await addEndpoint(URL, { eventTypes: ['user.*'] })
   await publish()
-  await expect(routeAll()).resolves.toEqual({ admitted: 0, backlogBegan: false })
+  await expect(routeAll()).resolves.toEqual({ admitted: 0, backlogBegan: false, ordered: [] })
   expect(await deliveries()).toEqual([])
   const events = await db.sql`select from postrider.events where routed_at is not null`
   expect(events).toHaveLength(1)
@@ -76,15 +76,16 @@ test("another tenant's endpoint gets nothing", async () => {
 })
 
 test('routing an event once more creates nothing twice', async () => {
-  const { addEndpoint, publish, claim, routeAll, deliveries, ticketsIn, tickets, db, clock } = await world()
+  const { addEndpoint, publish, claim, routeAll, deliveries, ticketsIn, tickets, db, clock, operationsTenantId } =
+    await world()
   await addEndpoint(URL, { maxInFlight: 2 })
   const events = await publish(4)
   const claims = await claim()
-  await route({ db, tickets, clock }, claims)
+  await route({ db, tickets, clock, operationsTenantId }, claims)
   const before = await deliveries()
   expect(before).toHaveLength(4)
 
-  await route({ db, tickets, clock }, claims)
+  await route({ db, tickets, clock, operationsTenantId }, claims)
   await tickets.enqueue(db.sql, 'outbox', [{ id: newId(new Date()), data: { events } }])
   await expect(routeAll()).resolves.toMatchObject({ admitted: 0 })
 
@@ -93,13 +94,17 @@ test('routing an event once more creates nothing twice', async () => {
 })
 
 test('a claim that was lost changes nothing', async () => {
-  const { addEndpoint, publish, claim, deliveries, tickets, db, clock } = await world()
+  const { addEndpoint, publish, claim, deliveries, tickets, db, clock, operationsTenantId } = await world()
   await addEndpoint(URL)
   await publish()
   const claims = await claim()
   await tickets.finish(db.sql, 'outbox', claims)
 
-  await expect(route({ db, tickets, clock }, claims)).resolves.toEqual({ admitted: 0, backlogBegan: false })
+  await expect(route({ db, tickets, clock, operationsTenantId }, claims)).resolves.toEqual({
+    admitted: 0,
+    backlogBegan: false,
+    ordered: [],
+  })
   expect(await deliveries()).toEqual([])
   const routed = await db.sql`select from postrider.events where routed_at is not null`
   expect(routed).toHaveLength(0)
@@ -160,7 +165,7 @@ test('very many pairs of event and endpoint are routed in several transactions, 
   for (let i = 0; i < 60; i++) await addEndpoint(URL, { maxInFlight: 1 })
   await publisher.publishBatch(Array.from({ length: 500 }, () => ({ tenantId, type: 'invoice.paid', payload: {} })))
 
-  await expect(routeAll()).resolves.toEqual({ admitted: 60, backlogBegan: true })
+  await expect(routeAll()).resolves.toEqual({ admitted: 60, backlogBegan: true, ordered: [] })
 
   const [counts] = await db.sql<[{ deliveries: number; routings: number; unrouted: number }]>`
     select (select count(*)::int from postrider.deliveries) as deliveries,

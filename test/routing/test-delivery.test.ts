@@ -36,6 +36,16 @@ test.each(['PAUSED', 'DISABLED'] as const)(
   },
 )
 
+test('one test after another goes to a paused endpoint, however few it is given', async () => {
+  const receiver = await receiverOf()
+  receiver.answers({ delayMs: 200 })
+  const engine = await startEngine()
+  const id = await engine.addEndpoint(receiver.url, { maxInFlight: 1 })
+  await engine.change(id, { state: 'PAUSED' })
+  for (let n = 0; n < 3; n++) await testEndpoint(engine, engine.tenantId, id, null)
+  expect(await settled(engine)).toMatchObject(Array(3).fill({ state: 'DELIVERED' }))
+})
+
 test.each([500, 410])('a test that is answered %i is over, and the endpoint as it was', async (status) => {
   const receiver = await receiverOf()
   const engine = await startEngine()

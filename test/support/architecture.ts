@@ -79,6 +79,8 @@ export const PURE = [
   'src/deliveries/outcome.ts',
   'src/deliveries/retry-policy.ts',
   'src/deliveries/settlement.ts',
+  'src/deliveries/pacing.ts',
+  'src/deliveries/judgement.ts',
 ]
 
 const PURE_PACKAGES = ['node:crypto', 'node:buffer', 'node:net', 'ipaddr.js']

@@ -8,6 +8,7 @@ import { createFeed } from '../../src/attempts/feed.ts'
 import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
 import { createEgress, type EgressOptions } from '../../src/egress/request.ts'
+import type { HealthRules } from '../../src/endpoints/health.ts'
 import { secretContext } from '../../src/endpoints/secrets.ts'
 import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
@@ -23,6 +24,12 @@ import { createDatabase, openDatabase } from './database.ts'
 
 export const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const KEYS = parseMasterKeys(Buffer.alloc(32, 7).toString('base64'))
+
+const DEFAULT_HEALTH_RULES: HealthRules = {
+  failingAfterSeconds: 300,
+  disableAfterSeconds: 432_000,
+  disableAfterAttempts: 20,
+}
 
 /** A clock that tests move by hand; it runs on from there. */
 export function movableClock(): Clock & { forward(ms: number): void } {
@@ -43,6 +50,7 @@ export type EngineOptions = {
   worker?: boolean
   /** What its egress does otherwise than to deliver into loopback. */
   egress?: Partial<EgressOptions>
+  healthRules?: HealthRules
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
 }
@@ -53,7 +61,12 @@ export async function startEngine(options: EngineOptions = {}) {
   const clock = options.clock ?? { now: () => new Date() }
   const log = options.log ?? silentLog
   const db = await openDatabase(address)
-  const { queue, epoch, defaultTenantId } = await install(db, clock, { db, log, supervise: options.worker !== false })
+  const { queue, epoch, defaultTenantId, operationsTenantId } = await install(db, clock, {
+    db,
+    log,
+    supervise: options.worker !== false,
+  })
+  const healthRules = options.healthRules ?? DEFAULT_HEALTH_RULES
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake', log }), log)
   const { tickets } = queue
   const sealer = createSealer(KEYS)
@@ -66,7 +79,18 @@ export async function startEngine(options: EngineOptions = {}) {
   const worker =
     options.worker === false
       ? null
-      : await startWorker({ db, queue, wake, clock, log, egress, sealer, concurrency: options.concurrency ?? 256 })
+      : await startWorker({
+          db,
+          queue,
+          wake,
+          clock,
+          log,
+          egress,
+          sealer,
+          concurrency: options.concurrency ?? 256,
+          healthRules,
+          operationsTenantId,
+        })
   let stopped = false
   const stop = async () => {
     if (stopped) return
@@ -93,6 +117,8 @@ export async function startEngine(options: EngineOptions = {}) {
     sealer,
     egress,
     urlRules,
+    healthRules,
+    operationsTenantId,
     tenantId: defaultTenantId,
     addEndpoint,
     /** Publishes this many events at once and returns their ids. */
@@ -118,6 +144,11 @@ export async function startEngine(options: EngineOptions = {}) {
       (await db.orm.select().from(endpoints).where(eq(endpoints.id, id)))[0] as Endpoint,
     async change(id: EndpointId, changes: Partial<Endpoint>): Promise<void> {
       await db.orm.update(endpoints).set(changes).where(eq(endpoints.id, id))
+    },
+    /** Seals an endpoint's secret for the tenant it was moved to. */
+    async reseal(id: EndpointId, tenantId: TenantId): Promise<void> {
+      const sealed = sealer.seal(SECRET, secretContext(tenantId, id))
+      await db.sql`update postrider.secrets set sealed = ${sealed}, tenant_id = ${tenantId} where endpoint_id = ${id}`
     },
     /** How many tickets there are in a queue, claimed or not. */
     async ticketsIn(queue: TicketQueue): Promise<number> {
