@@ -40,8 +40,9 @@ test('20 a second and 3 at a time are never more, with two workers', async () =>
   await receiver.waitForRequests(80, 20_000)
   expect(mostInASecond(times)).toBeLessThanOrEqual(20)
   expect(mostInFlight()).toBeLessThanOrEqual(3)
-  // 80 at 18 a second: neither held up by the three at a time, nor by the pauses of those who admit.
-  expect(performance.now() - startedAt).toBeLessThan(6500)
+  // 80 at 18 a second are 4.4 s, and more where slots are missed on a busy machine. Held up by the three at a time, or by the
+  // pauses of those who admit, they would take 27.
+  expect(performance.now() - startedAt).toBeLessThan(15_000)
 })
 
 test('a rate below one a second', async () => {
