@@ -24,7 +24,8 @@ const POLL_MS = 1000
 // A ticket names up to 500 events. Beyond this many a routing transaction to many endpoints took 20 s and 1 GB.
 const MOST_EVENTS = 1000
 const MOST_TICKETS = 64
-// Events of a tenant in a burst are routed a ticket at a time, when nobody else's wait; and so often even if they do.
+// Events of tenants in a burst are routed when nobody else's wait, as many as one transaction takes; and so often even if
+// others wait. A ticket at a time was too little: where everybody is in a burst, each may hold a few events only.
 const FULL_CLAIMS_IN_A_ROW = 8
 const PAUSE_AFTER_ERROR_MS = 500
 // Another process puts events of the same tenant into its lanes, or there are very many of them.
@@ -40,6 +41,7 @@ export function createRouter(parts: RouterContext): Router {
   let nudged = true
   let healedAt = performance.now()
   let fullClaims = 0
+  let mostOfBurst = 1
   const pause = createPause()
 
   /** Whether there may be more at once. */
@@ -48,8 +50,9 @@ export function createRouter(parts: RouterContext): Router {
     for (const group of inGroups(claims)) await routeTogether(context, group)
     fullClaims = more ? fullClaims + 1 : 0
     if (more && fullClaims % FULL_CLAIMS_IN_A_ROW > 0) return true
-    const burst = await tickets.claim<OutboxTicket>('outbox', 1, { mostPriority: BURST })
+    const burst = await tickets.claim<OutboxTicket>('outbox', mostOfBurst, { mostPriority: BURST })
     for (const group of inGroups(burst.claims)) await routeTogether(context, group)
+    if (burst.claims.length > 0) mostOfBurst = ticketsWorth(MOST_EVENTS, burst.claims)
     return more || burst.more
   }
 
@@ -83,6 +86,12 @@ export function createRouter(parts: RouterContext): Router {
       await running
     },
   }
+}
+
+/** How many tickets as large as these hold so many events: whoever is not in a burst waits no longer than for those. */
+function ticketsWorth(events: number, claims: readonly Claim<OutboxTicket>[]): number {
+  const average = claims.reduce((sum, { data }) => sum + data.events.length, 0) / claims.length
+  return Math.max(1, Math.min(MOST_TICKETS, Math.floor(events / average)))
 }
 
 /** Claims whose events are routed in one transaction: as many as keep it short. One ticket is never split. */

@@ -41,6 +41,8 @@ const seen = async () => {
 }
 
 const db = await openPool(postgres.address, { max: 10, name: 'api', log })
+// A million rows take longer than a statement may.
+const bulk = await openPool(postgres.address, { max: 1, name: 'bulk', log, statementTimeoutMs: 0 })
 const workerDb = await openPool(postgres.address, { max: 8, name: 'worker', log, byId: true })
 const installed = await install(db, clock, { db: workerDb, log, supervise: true })
 const { tickets } = installed.queue
@@ -122,7 +124,7 @@ try {
   await installed.queue.close()
   await wake.close()
   await egress.close()
-  await Promise.all([db.close(), workerDb.close()])
+  await Promise.all([db.close(), workerDb.close(), bulk.close()])
   receiver.disconnect()
   await postgres.stop()
   await rm(dataDir, { recursive: true, force: true })
@@ -193,14 +195,14 @@ async function publishBurst(): Promise<void> {
 
 async function addWaiting(endpoint: EndpointId): Promise<void> {
   const event = newId<'evt'>(new Date())
-  await db.sql`insert into postrider.events (id, tenant_id, type, channels, occurred_at, routed_at)
+  await bulk.sql`insert into postrider.events (id, tenant_id, type, channels, occurred_at, routed_at)
     values (${event}, ${noisy}, 'waiting', '{}', now(), now())`
-  await db.sql`insert into postrider.event_payloads (id, payload) values (${event}, '{}')`
-  await db.sql`insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, waiting_for, created_at)
+  await bulk.sql`insert into postrider.event_payloads (id, payload) values (${event}, '{}')`
+  await bulk.sql`insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, waiting_for, created_at)
     select (substr(${event}, 1, 14) || '7' || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12))::uuid,
       ${noisy}, ${event}, ${endpoint}, 'waiting', 'ALLOWANCE', now()
     from generate_series(1, ${WAITING}::int) n on conflict do nothing`
-  await db.sql`update postrider.endpoints set backlog = true where id = ${endpoint}`
-  await db.sql`vacuum analyze`
+  await bulk.sql`update postrider.endpoints set backlog = true where id = ${endpoint}`
+  await bulk.sql`vacuum analyze`
   wake.signal('promote')
 }
