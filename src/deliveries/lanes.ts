@@ -1,6 +1,7 @@
 import { type DeliveryId, type EndpointId, lowestIdAt, type TenantId, timeOf } from '../../schema/ids.ts'
 import type { Tx } from '../postgres/client.ts'
 import { together } from '../postgres/together.ts'
+import type { DueRow } from './admit.ts'
 
 /** The deliveries of one endpoint, or of one ordering key at it, that must go in order. */
 export type Lane = { endpoint: EndpointId; lane: string }
@@ -41,17 +42,18 @@ export type Ended = Lane & { delivery: DeliveryId }
  * Gives the turn to the next delivery of each lane, and returns those whose turn it is now: they wait for room. A delivery
  * that was not at the head of its lane ends without consequences.
  */
-export async function advanceLanes(tx: Tx, ended: readonly Ended[]): Promise<Moved[]> {
+export async function advanceLanes(tx: Tx, ended: readonly Ended[]): Promise<DueRow[]> {
   if (ended.length === 0) return []
   const heads = await lockHeads(tx, ended)
-  const moved: Moved[] = []
+  const due: DueRow[] = []
   for (let left = heads; left.length > 0; ) {
     const steps = await advance(tx, left)
-    moved.push(...steps.filter(isMoved))
+    for (const { next, endpoint, moved } of steps)
+      if (next !== null && moved) due.push({ id: next, endpoint, firstAttempt: true })
     // The one whose turn it would have been was cancelled that very moment: then it is the next one's.
     left = steps.filter(({ next, moved }) => next !== null && !moved)
   }
-  return moved
+  return due
 }
 
 /** Lanes that are blocked by a delivery that failed, at endpoints that do not wait for such any more: some of them. */
@@ -72,8 +74,6 @@ export async function blockLanes(tx: Tx, blocking: readonly Ended[]): Promise<vo
 }
 
 type Step = Lane & { low: string; next: DeliveryId | null; moved: boolean }
-type Moved = Step & { next: DeliveryId }
-const isMoved = (step: Step): step is Moved => step.moved
 
 async function lockHeads(tx: Tx, ended: readonly Ended[]): Promise<(Lane & { low: string })[]> {
   const [endpoints, names] = columnsOf(ended)

@@ -25,9 +25,11 @@ export function createPacer({ sql, clock, log, giveBack }: PacerContext): Pacer 
     for (let slot = first; ; slot = await laterSlot(sql, prepared.delivery.endpointId, ratePerSecond, clock.now())) {
       // Far away it is somebody else's to wait for: as a row, not in hand.
       const tooFar = slot.getTime() - clock.now().getTime() > MOST_AHEAD_MS
-      if (!tooFar) await until(slot, clock, closing.signal)
-      // What was read when it was claimed may be another matter now.
+      // What was read when it was claimed may be another matter now. Asked a moment before, so that no slot is missed for it.
+      if (!tooFar) await until(new Date(slot.getTime() - MOST_LATE_MS), clock, closing.signal)
       if (tooFar || closing.signal.aborted || !(await mayStillGo(sql, prepared))) return giveBack(prepared.claim)
+      await until(slot, clock, closing.signal)
+      if (closing.signal.aborted) return giveBack(prepared.claim)
       if (clock.now().getTime() - slot.getTime() <= MOST_LATE_MS) return go()
     }
   }

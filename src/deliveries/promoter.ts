@@ -167,12 +167,7 @@ async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<
 async function unblockLanes(tx: Tx, tickets: Tickets, endpoints: readonly EndpointId[], now: Date): Promise<void> {
   const blocked = await blockedLanes(tx, endpoints, MOST_PER_ROUND)
   const moved = await advanceLanes(tx, blocked)
-  await admitDue(
-    tx,
-    tickets,
-    moved.map(({ next, endpoint }) => ({ id: next, endpoint, firstAttempt: true })),
-    now,
-  )
+  await admitDue(tx, tickets, moved, now)
 }
 
 /**

@@ -85,12 +85,7 @@ async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Rea
     where id = ${id}`
   if (row.lane === null) return
   const moved = await advanceLanes(tx, [{ endpoint: row.endpointId, lane: row.lane, delivery: id }])
-  await admitDue(
-    tx,
-    tickets,
-    moved.map(({ next, endpoint }) => ({ id: next, endpoint, firstAttempt: true })),
-    now,
-  )
+  await admitDue(tx, tickets, moved, now)
 }
 
 /** A delivery that failed for good and holds up those behind it may be given up as well: that lets them go. */

@@ -19,8 +19,8 @@ const EXAMPLE = JSON.stringify({ test: true, message: 'A test from Postrider: no
 
 /**
  * Sends an example event to one endpoint and nobody else: an event, routed already, and its delivery with a ticket of its
- * own. It goes whatever the endpoint's state, ahead of what waits there, but within its `maxInFlight`; when all of that is
- * in use, it waits in line. Mistakes: NOT_FOUND, INVALID_INPUT and RESERVED_EVENT_TYPE at `type`.
+ * own. To an endpoint that is not active it goes at once; to an active one ahead of what waits there, within its allowance,
+ * and when all of that is in use it is the next. Mistakes: NOT_FOUND, INVALID_INPUT and RESERVED_EVENT_TYPE at `type`.
  */
 export async function testEndpoint(
   context: TestContext,

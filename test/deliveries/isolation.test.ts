@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { receiverOf } from '../egress/world.ts'
-import { type Engine, startEngine } from '../support/engine.ts'
+import { startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
-import type { Receiver } from '../support/receiver.ts'
+import { latencies, percentile95 } from '../support/latency.ts'
 
 const HANGING = 20
 const EACH = 40
@@ -14,32 +14,17 @@ test('twenty endpoints that never answer cost the one that does next to nothing'
   await engine.addEndpoint(healthy.url, { eventTypes: ['order.placed'] })
   const slow = { eventTypes: ['report.ready'], timeoutSeconds: 30 }
   await Promise.all(Array.from({ length: HANGING }, () => engine.addEndpoint(hanging.url, slow)))
-  await latencies(engine, healthy)
-  const alone = percentile95(await latencies(engine, healthy))
+  await latencies(engine, healthy, EACH)
+  const alone = percentile95(await latencies(engine, healthy, EACH))
 
   await engine.publish(EACH, 'report.ready')
-  const amidTheRush = percentile95(await latencies(engine, healthy))
+  const amidTheRush = percentile95(await latencies(engine, healthy, EACH))
   await eventually(async () => expect(await engine.deliveries()).toHaveLength(HANGING * EACH + 3 * EACH))
   // Every one of them has as much in flight as it may have.
   await hanging.waitForRequests(HANGING * 20)
-  const beside = percentile95(await latencies(engine, healthy))
+  const beside = percentile95(await latencies(engine, healthy, EACH))
 
   expect(hanging.requests).toHaveLength(HANGING * 20)
   expect(beside, `${beside} ms beside them, ${alone} ms alone`).toBeLessThanOrEqual(3 * alone + 50)
   expect(amidTheRush, `${amidTheRush} ms as they begin to hang, ${alone} ms alone`).toBeLessThanOrEqual(3 * alone + 150)
 })
-
-/** From the call of publish to the receipt, in ms, for events that come one after the other. */
-async function latencies(engine: Engine, receiver: Receiver): Promise<number[]> {
-  const took: number[] = []
-  for (let i = 0; i < EACH; i++) {
-    const received = receiver.requests.length
-    const startedAt = performance.now()
-    await engine.publish(1, 'order.placed')
-    await receiver.waitForRequests(received + 1)
-    took.push(performance.now() - startedAt)
-  }
-  return took
-}
-
-const percentile95 = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.95)] as number

@@ -10,7 +10,7 @@ import type { Open, Served, Started } from '../egress/misbehaviours-worker.ts'
 import { receiverOf } from '../egress/world.ts'
 import { type Attempt, type Engine, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
-import type { Receiver } from '../support/receiver.ts'
+import { latencies, percentile95 } from '../support/latency.ts'
 
 const ROUNDS = 5
 const NEIGHBOURS = 20
@@ -33,13 +33,13 @@ test('whatever receivers do is in the record as what it was, and nobody else not
   const served = await addAll(engine, misbehaving.served)
   const round = async (number: number) => {
     await engine.publish(1, 'report.ready')
-    const took = await latencies(engine, healthy)
+    const took = await latencies(engine, healthy, NEIGHBOURS)
     await eventually(async () => expect(await attemptsMade(engine)).toBe(number * served.size), 15_000)
     return { took, memory: usedMemory() }
   }
   // The first of everything is slow, and stays in memory.
   const { memory: base } = await round(1)
-  const alone = percentile95(await latencies(engine, healthy))
+  const alone = percentile95(await latencies(engine, healthy, NEIGHBOURS))
 
   const rounds = []
   for (let number = 2; number <= ROUNDS; number++) rounds.push(await round(number))
@@ -121,18 +121,3 @@ function usedMemory(): number {
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }
-
-/** From the call of publish to the receipt, in ms, for events that come one after the other. */
-async function latencies(engine: Engine, receiver: Receiver): Promise<number[]> {
-  const took: number[] = []
-  for (let i = 0; i < NEIGHBOURS; i++) {
-    const received = receiver.requests.length
-    const startedAt = performance.now()
-    await engine.publish(1, 'order.placed')
-    await receiver.waitForRequests(received + 1)
-    took.push(performance.now() - startedAt)
-  }
-  return took
-}
-
-const percentile95 = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.95)] as number

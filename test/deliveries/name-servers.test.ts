@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import { createNameServers } from '../../src/egress/name-servers.ts'
 import { createResolver } from '../../src/egress/resolver.ts'
 import { receiverOf } from '../egress/world.ts'
-import { type Engine, startEngine } from '../support/engine.ts'
+import { startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
+import { latencies, percentile95 } from '../support/latency.ts'
 import { startNameServer } from '../support/name-server.ts'
-import type { Receiver } from '../support/receiver.ts'
 
 const HANGING = 120
 const EACH = 40
@@ -33,12 +33,12 @@ test('two name servers that never answer delay nobody else', async () => {
   )
   // Which of them are dead is learnt once.
   await eventually(async () => expect(await askNameServers('hooks.test', 4)).toMatchObject({ kind: 'addresses' }), 6000)
-  await latencies(engine, receiver)
-  const alone = percentile95(await latencies(engine, receiver))
+  await latencies(engine, receiver, EACH, 3)
+  const alone = percentile95(await latencies(engine, receiver, EACH, 3))
 
   await engine.publish(1, 'report.ready')
   await eventually(() => expect(hangingAt(good.asked)).toBe(HANGING))
-  const beside = percentile95(await latencies(engine, receiver))
+  const beside = percentile95(await latencies(engine, receiver, EACH, 3))
   const before = await engine.attempts()
 
   expect(before.filter(({ errorClass }) => errorClass !== null)).toEqual([])
@@ -52,18 +52,3 @@ test('two name servers that never answer delay nobody else', async () => {
 
 const hangingAt = (asked: string[]) =>
   new Set(asked.filter((question) => question.startsWith('hang-') && question.endsWith(' A'))).size
-
-/** From the call of publish until the literal, the operator's name and the resolved one have it all, in ms. */
-async function latencies(engine: Engine, receiver: Receiver): Promise<number[]> {
-  const took: number[] = []
-  for (let i = 0; i < EACH; i++) {
-    const received = receiver.requests.length
-    const startedAt = performance.now()
-    await engine.publish(1, 'order.placed')
-    await receiver.waitForRequests(received + 3)
-    took.push(performance.now() - startedAt)
-  }
-  return took
-}
-
-const percentile95 = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.95)] as number
