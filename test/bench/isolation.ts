@@ -18,9 +18,10 @@ import { createSealer } from '../../src/sealing/sealer.ts'
 import { startWorker } from '../../src/worker.ts'
 
 /**
- * What 100 healthy endpoints notice of their neighbours: at half of what the system can take, alone and then beside endpoints
- * that hang until their timeout, beside a tenant that publishes 100,000 events at once, and beside a million waiting
- * deliveries of a dead endpoint. All in one run; the ratios to the first row are what counts.
+ * What 100 healthy endpoints notice of their neighbours: alone and then beside endpoints that hang until their timeout (sent as
+ * many events each, all of them together half of what the system can take), beside a tenant that publishes 100,000 events at
+ * once, and beside a million waiting deliveries of a dead endpoint. All in one run; what counts is the ratio to the same
+ * healthy endpoints alone, at the same rate.
  */
 const SECONDS = Number(process.argv[2] ?? 15)
 const WELL = 100
@@ -34,6 +35,7 @@ const dataDir = await mkdtemp(join(tmpdir(), 'postrider-bench-'))
 const postgres = await startEmbeddedPostgres({ dataDir, log, shelter: `${dataDir}-shelter` })
 const receiver = fork(new URL('./isolation-receiver.ts', import.meta.url))
 const [{ port }] = (await once(receiver, 'message')) as [{ port: number }]
+type Row = Seen & { rate: number; reference: string }
 type Seen = { count: number; p50: number; p99: number; worst: number; others: number }
 const seen = async () => {
   receiver.send('report')
@@ -70,54 +72,45 @@ await db.sql`insert into postrider.tenants (id, key, created_at) values (${noisy
 try {
   for (let n = 0; n < WELL; n++) await addEndpoint(tenant, '/well', `well.n${n}`)
   const most = await capacity()
-  const rate = Math.floor(most / 2)
-  const rows: Record<string, Seen & { rate: number }> = {}
-  const measure = async (what: string, beside: string[] = []) => {
+  const rows: Record<string, Row> = {}
+  const measure = async (what: string, rate: number, reference: string, beside: string[] = []) => {
     await seen()
     const startedAt = performance.now()
     await publishFor(SECONDS, rate, beside)
     const seconds = (performance.now() - startedAt) / 1000
     const result = await seen()
-    rows[what] = { ...result, rate: result.count / seconds }
+    rows[what] = { ...result, rate: result.count / seconds, reference }
+    console.log(what, rows[what])
   }
+  const half = Math.floor(most / 2)
 
-  await measure('alone')
   const hanging: string[] = []
   for (const share of [0.1, 0.5]) {
+    const rate = Math.floor(half * (1 - share))
+    const alone = `alone, ${rate}/s`
+    await measure(alone, rate, alone)
     const wanted = Math.round((WELL * share) / (1 - share))
     for (let n = hanging.length; n < wanted; n++) {
       await addEndpoint(tenant, '/hang', `hang.n${n}`)
       hanging.push(`hang.n${n}`)
     }
-    await measure(`beside ${share * 100} % that hang`, hanging)
+    await measure(`beside ${share * 100} % that hang`, rate, alone, hanging)
   }
   await forget('/hang')
-  await measure('alone again')
+  const alone = `alone, ${half}/s`
+  await measure(alone, half, alone)
 
   await addEndpoint(noisy, '/busy', '*')
   const burst = publishBurst()
-  await measure(`beside a burst of ${BURST}`)
+  await measure(`beside a burst of ${BURST}`, half, alone)
   await burst
   await forget('/busy')
   await addWaiting(await addEndpoint(noisy, '/hang', 'waiting'))
-  await measure(`beside ${WAITING} that wait`)
+  await measure(`beside ${WAITING} that wait`, half, alone)
 
-  const alone = rows.alone as (typeof rows)[string]
-  console.log(`${WELL} healthy endpoints, ${rate} deliveries/s, half of ${Math.round(most)}:`)
+  console.log(`${WELL} healthy endpoints, half of ${Math.round(most)} deliveries/s, with those that hang:`)
   console.table(
-    Object.fromEntries(
-      Object.entries(rows).map(([what, { rate, p50, p99, worst }]) => [
-        what,
-        {
-          'deliveries/s': Math.round(rate),
-          'throughput ratio': (rate / alone.rate).toFixed(2),
-          'p50 ms': p50,
-          'p99 ms': p99,
-          'p99 ratio': (p99 / alone.p99).toFixed(2),
-          'worst ms': worst,
-        },
-      ]),
-    ),
+    Object.fromEntries(Object.entries(rows).map(([what, row]) => [what, inWords(row, rows[row.reference])])),
   )
 } finally {
   await worker.stop(new Date(Date.now() + 1000))
@@ -129,6 +122,17 @@ try {
   await postgres.stop()
   await rm(dataDir, { recursive: true, force: true })
   await rm(`${dataDir}-shelter`, { recursive: true, force: true })
+}
+
+function inWords({ rate, p50, p99, worst }: Row, alone: Row | undefined) {
+  return {
+    'deliveries/s': Math.round(rate),
+    'throughput ratio': (rate / (alone?.rate ?? 0)).toFixed(2),
+    'p50 ms': p50,
+    'p99 ms': p99,
+    'p99 ratio': (p99 / (alone?.p99 ?? 0)).toFixed(2),
+    'worst ms': worst,
+  }
 }
 
 async function addEndpoint(tenantId: TenantId, path: string, type: string): Promise<EndpointId> {
