@@ -42,7 +42,7 @@ export const deliveries = postrider.table(
     index('deliveries_waiting')
       .on(table.endpointId, table.waitingFor, table.id)
       .where(sql`${table.waitingFor} is not null`),
-    index('deliveries_ticketed').on(table.endpointId).where(sql`${table.ticketId} is not null`),
+    index('deliveries_ticketed').on(table.endpointId, table.id).where(sql`${table.ticketId} is not null`),
     index('deliveries_to_retry').on(table.nextAttemptAt).where(sql`${table.waitingFor} = 'RETRY'`),
     index('deliveries_in_lane')
       .on(table.endpointId, table.lane, table.sequence)

@@ -84,6 +84,18 @@ export async function setBacklog(tx: Tx, endpoints: readonly EndpointId[], backl
   ])
 }
 
+/**
+ * Which of some endpoints are in backlog, so that deliveries without tickets may join what waits there, until the commit.
+ * Nobody who admits or settles is in the way of that, or waits for it: only who ends a backlog does, with `FOR UPDATE`.
+ */
+export async function joinBacklogs(tx: Tx, endpoints: readonly EndpointId[]): Promise<Set<EndpointId>> {
+  if (endpoints.length === 0) return new Set()
+  const rows = await tx<{ id: EndpointId; waits: boolean }[]>`
+    select id, backlog and deleted_at is null as waits from postrider.endpoints
+    where id = any(${endpoints as never}::uuid[]) order by id for key share`
+  return new Set(rows.filter(({ waits }) => waits).map(({ id }) => id))
+}
+
 /** A delivery that may go again. */
 export type DueRow = { id: DeliveryId; endpoint: EndpointId; firstAttempt: boolean }
 

@@ -1,7 +1,6 @@
 import type { Sql } from '../postgres/client.ts'
-import type { Claim, Priorities } from '../queue/tickets.ts'
+import type { Claim } from '../queue/tickets.ts'
 import type { Sealer } from '../sealing/sealer.ts'
-import { SHALLOW_PRIORITY } from './admission.ts'
 import type { DeliverTicket } from './admit.ts'
 import { createFairness, type Fairness } from './fairness.ts'
 import { hold } from './hold.ts'
@@ -116,15 +115,14 @@ type Sending = DispatcherContext & { slots: Slots; pacer: Pacer; fair: Fairness 
 /** Claims once and sends; says whether there may be more to claim. */
 async function claimAndSend(context: Sending, unsettledRoom: number): Promise<boolean> {
   const { slots, tickets, fair } = context
-  const any = slots.freeForAny()
-  const most = Math.min(any > 0 ? any : slots.free(), unsettledRoom)
-  if (most <= 0) return true
-  const priority: Priorities = any > 0 ? fair.next() : { leastPriority: SHALLOW_PRIORITY }
-  const { claims, more } = await tickets.claim<DeliverTicket>('deliver', most, priority)
-  if (priority.mostPriority === undefined) fair.saw(more)
+  const { most, priorities, everybodys } = fair.next(slots.free(), slots.freeForAny())
+  const room = Math.min(most, unsettledRoom)
+  if (room <= 0) return true
+  const { claims, more } = await tickets.claim<DeliverTicket>('deliver', room, priorities)
+  if (everybodys) fair.saw(more)
   if (claims.length > 0) await dispatch(context, claims, (prepared) => launch(context, prepared))
   // After a claim that did not ask for all priorities there may be more of the others.
-  return more || any <= 0 || priority.mostPriority !== undefined
+  return more || !everybodys
 }
 
 /** Sends without waiting for it, when its endpoint's rate allows; whatever comes of it is settled. */

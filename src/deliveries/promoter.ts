@@ -172,12 +172,12 @@ async function unblockLanes(tx: Tx, tickets: Tickets, endpoints: readonly Endpoi
 
 /**
  * One bit of it; says whether that was all. The endpoint first, as when it was deleted: under its lock nobody asks for a
- * retry by hand unseen.
+ * retry by hand unseen, and nothing more joins what waits.
  */
 function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<boolean> {
   return again(() =>
     db.orm.transaction(async (tx) => {
-      await tx.execute(sql`select from postrider.endpoints where id = ${endpoint} for no key update`)
+      await tx.execute(sql`select from postrider.endpoints where id = ${endpoint} for update`)
       const all = await cancelSomeDeliveries(tx, endpoint, now)
       if (all) await tx.execute(sql`delete from postrider.lanes where endpoint_id = ${endpoint}`)
       if (all) await tx.execute(sql`update postrider.endpoints set backlog = false where id = ${endpoint}`)
@@ -186,15 +186,27 @@ function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<boolea
   )
 }
 
-/** Ends the backlog where nothing waits any more. Under the lock of the endpoints nobody can begin to wait meanwhile. */
+/**
+ * Ends the backlog where nothing waits any more, under a lock against everybody who may make something wait meanwhile. Where
+ * somebody is just doing so it is not the time.
+ */
 async function endBacklogs(tx: Tx, endpoints: readonly EndpointId[]): Promise<void> {
+  const quiet = await tx<{ id: EndpointId }[]>`
+    select id from postrider.endpoints where id = any(${endpoints as never}::uuid[]) and ${nothingWaits(tx)}
+    order by id for update skip locked`
+  if (quiet.length === 0) return
+  // Anew, with a snapshot taken after the locks.
   await tx`
-    update postrider.endpoints endpoint set backlog = false
-    where id = any(${endpoints as never}::uuid[]) and backlog and (
+    update postrider.endpoints set backlog = false
+    where id = any(${quiet.map(({ id }) => id) as never}::uuid[]) and ${nothingWaits(tx)}`
+}
+
+function nothingWaits(tx: Tx) {
+  return tx`backlog and (
       -- With its limit it stays a look-up for each endpoint; NOT EXISTS may become a join with everything that waits.
-      select id from postrider.deliveries where endpoint_id = endpoint.id and waiting_for = any(${LINES as never}::text[]) limit 1
+      select id from postrider.deliveries where endpoint_id = endpoints.id and waiting_for = any(${LINES as never}::text[]) limit 1
     ) is null and not exists (
       select from postrider.lanes
-      where endpoint_id = endpoint.id and blocked and endpoint.on_blocked = 'SKIP_AFTER_FAILED'
+      where endpoint_id = endpoints.id and blocked and endpoints.on_blocked = 'SKIP_AFTER_FAILED'
     )`
 }

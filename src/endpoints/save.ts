@@ -92,10 +92,12 @@ export async function deleteEndpoint(
   id: EndpointId,
 ): Promise<Endpoint> {
   const now = clock.now()
-  // The endpoint first, so that routing, which locks it too, creates nothing more for it. Settling goes the other way round.
+  // The endpoint first, so that routing, which locks it too, creates nothing more for it; FOR UPDATE, because what joins a
+  // backlog takes a mere KEY SHARE. Settling goes the other way round.
   const deleted = await again(() =>
     db.orm.transaction(async (tx) => {
       const changes = { deletedAt: now, updatedAt: now, backlog: true }
+      await tx.select({}).from(endpoints).where(living(reach, id)).for('update')
       const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
       if (!gone) throw notFound()
       await eraseSecrets(tx, id)

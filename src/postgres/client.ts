@@ -34,7 +34,7 @@ export type PoolOptions = {
   byId?: boolean
 }
 
-const BY_ID = { enable_seqscan: 'off' }
+const BY_ID = { enable_seqscan: 'off', enable_bitmapscan: 'off' }
 
 /** Opens a pool; nothing connects before the first query. */
 export async function openPool(address: Address, options: PoolOptions): Promise<Db> {

@@ -43,7 +43,7 @@ export type Tickets = {
 }
 
 // pg-boss puts the batch size into the statement's text: a few sizes keep the prepared statements few.
-const BATCH_SIZES = [1, 4, 16, 64, 128, 256]
+const BATCH_SIZES = [1, 4, 16, 32, 64, 128, 256]
 // The insert has no cap of its own and takes one JSON parameter.
 const MOST_PER_INSERT = 2000
 export const TICKET_QUEUES: readonly TicketQueue[] = ['outbox', 'deliver', 'retry']

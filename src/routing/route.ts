@@ -11,7 +11,14 @@ import {
 } from '../../schema/ids.ts'
 import type { Ordering } from '../../schema/states.ts'
 import { type Allowance, admit } from '../deliveries/admission.ts'
-import { deliverTicket, lockAllowances, saveSlots, setBacklog, type Ticketed } from '../deliveries/admit.ts'
+import {
+  deliverTicket,
+  joinBacklogs,
+  lockAllowances,
+  saveSlots,
+  setBacklog,
+  type Ticketed,
+} from '../deliveries/admit.ts'
 import { laneOf, wants } from '../endpoints/matching.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -24,7 +31,13 @@ export type OutboxTicket = { events: EventId[] }
 export type RouteContext = { db: Db; tickets: Tickets; clock: Clock; operationsTenantId: TenantId }
 
 type EventRow = { id: EventId; tenantId: TenantId; type: string; orderingKey: string | null }
-type EndpointRow = { id: EndpointId; tenantId: TenantId; eventTypes: string[] | null; ordering: Ordering }
+type EndpointRow = {
+  id: EndpointId
+  tenantId: TenantId
+  eventTypes: string[] | null
+  ordering: Ordering
+  backlog: boolean
+}
 type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId; ordered: boolean }
 type NewDelivery = Match & { ticket: string | null; depth: number; at: Date | null }
 
@@ -32,23 +45,23 @@ type NewDelivery = Match & { ticket: string | null; depth: number; at: Date | nu
 export type RouteReport = { admitted: number; backlogBegan: boolean; ordered: TenantId[] }
 
 const MOST_ROWS_PER_INSERT = 5000
-// Pairs of event and endpoint that one transaction decides. A million of them took 20 s, 1 GB, and every lock all the while.
-const MOST_PAIRS = 20_000
+// That one transaction creates, or one event if it alone brings more. A million took 20 s, 1 GB, and every lock all the while.
+const MOST_DELIVERIES = 5000
 
 /**
  * Decides where some events go and creates their deliveries, those that may go at once with tickets. Where it is very many,
- * in several transactions, the last of which ends the claims: what an earlier one has routed is not routed again.
+ * in several transactions, the last of which ends the claims: what an earlier one has routed is not routed again. Tells
+ * of each.
  */
-export async function route(context: RouteContext, claims: readonly Claim<OutboxTicket>[]): Promise<RouteReport> {
-  const report: RouteReport = { admitted: 0, backlogBegan: false, ordered: [] }
+export async function route(
+  context: RouteContext,
+  claims: readonly Claim<OutboxTicket>[],
+  tell: (report: RouteReport) => void = () => {},
+): Promise<void> {
   for (;;) {
-    const { admitted, backlogBegan, ordered, done } = await context.db.transaction((tx) =>
-      routeSome(tx, context, claims),
-    )
-    report.admitted += admitted
-    report.backlogBegan ||= backlogBegan
-    report.ordered.push(...ordered)
-    if (done) return report
+    const { done, ...report } = await context.db.transaction((tx) => routeSome(tx, context, claims))
+    tell(report)
+    if (done) return
   }
 }
 
@@ -62,15 +75,16 @@ async function routeSome(
     claims.flatMap(({ data }) => data.events),
   )
   const endpoints = await readEndpoints(tx, unrouted)
-  const some = unrouted.slice(0, Math.max(1, Math.floor(MOST_PAIRS / Math.max(1, endpoints.length))))
+  const { events: some, matches } = matchSome(unrouted, endpoints, operationsTenantId)
   const done = some.length === unrouted.length
   const events = done ? await endClaims(tx, tickets, claims, some) : some
+  const ours = new Set(events)
   const now = clock.now()
   const noted = await notedForLanes(tx, events, endpoints)
   const inLanes = new Set(noted.map(({ id }) => id))
-  const matches = match(events, endpoints, operationsTenantId)
-  const free = matches.filter(({ event, ordered }) => !(ordered && inLanes.has(event.id)))
-  const { deliveries, intoBacklog, allowances } = await admitAll(tx, free, now)
+  const free = matches.filter(({ event, ordered }) => ours.has(event) && !(ordered && inLanes.has(event.id)))
+  const inBacklog = new Set(endpoints.filter(({ backlog }) => backlog).map(({ id }) => id))
+  const { deliveries, intoBacklog, allowances } = await admitAll(tx, free, inBacklog, now)
   const created = await createDeliveries(tx, deliveries, now)
   const admitted = created.filter((delivery) => delivery.ticket !== null)
   await together([
@@ -111,22 +125,34 @@ async function readUnroutedEvents(tx: Tx, ids: readonly EventId[]): Promise<Even
 async function readEndpoints(tx: Tx, events: readonly EventRow[]): Promise<EndpointRow[]> {
   const tenants = [...new Set(events.map((event) => event.tenantId))]
   return tx<EndpointRow[]>`
-    select id, tenant_id as "tenantId", event_types as "eventTypes", ordering from postrider.endpoints
+    select id, tenant_id as "tenantId", event_types as "eventTypes", ordering, backlog from postrider.endpoints
     where tenant_id = any(${tenants as never}::uuid[]) and deleted_at is null`
 }
 
-function match(events: readonly EventRow[], endpoints: readonly EndpointRow[], operations: TenantId): Match[] {
+/** Where the first of some events go: as many of them as one transaction takes. */
+function matchSome(
+  events: readonly EventRow[],
+  endpoints: readonly EndpointRow[],
+  operations: TenantId,
+): { events: EventRow[]; matches: Match[] } {
   const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
-  return events.flatMap((event) =>
-    (ofTenant.get(event.tenantId) ?? [])
-      .filter((endpoint) => wants(endpoint.eventTypes, event.type, event.tenantId === operations))
-      .map(({ id, ordering }) => ({
-        delivery: deliveryIdOf(event.id, id),
-        event,
-        endpoint: id,
-        ordered: laneOf(ordering, event.orderingKey) !== null,
-      })),
-  )
+  const wanting = new Map<string, EndpointRow[]>()
+  const matches: Match[] = []
+  for (const [index, event] of events.entries()) {
+    const { tenantId, type, orderingKey } = event
+    const key = `${tenantId} ${type}`
+    const matching =
+      wanting.get(key) ??
+      (ofTenant.get(tenantId) ?? []).filter(({ eventTypes }) => wants(eventTypes, type, tenantId === operations))
+    wanting.set(key, matching)
+    if (index > 0 && matches.length + matching.length > MOST_DELIVERIES)
+      return { events: events.slice(0, index), matches }
+    for (const { id, ordering } of matching) {
+      const ordered = laneOf(ordering, orderingKey) !== null
+      matches.push({ delivery: deliveryIdOf(event.id, id), event, endpoint: id, ordered })
+    }
+  }
+  return { events: [...events], matches }
 }
 
 /**
@@ -144,13 +170,20 @@ async function notedForLanes(tx: Tx, events: readonly EventRow[], endpoints: rea
 async function admitAll(
   tx: Tx,
   matches: readonly Match[],
+  inBacklog: ReadonlySet<EndpointId>,
   now: Date,
 ): Promise<{ deliveries: NewDelivery[]; intoBacklog: EndpointId[]; allowances: Map<EndpointId, Allowance> }> {
   const byEndpoint = Map.groupBy(matches, (one) => one.endpoint)
-  const allowances = await lockAllowances(tx, [...byEndpoint.keys()], now)
+  const wanted = new Set(byEndpoint.keys())
+  const joined = await joinBacklogs(tx, [...wanted.intersection(inBacklog)])
+  const allowances = await lockAllowances(tx, [...wanted.difference(joined)], now)
   const deliveries: NewDelivery[] = []
   const intoBacklog: EndpointId[] = []
   for (const [endpoint, arriving] of byEndpoint) {
+    if (joined.has(endpoint)) {
+      deliveries.push(...arriving.map((one) => ({ ...one, ticket: null, depth: 0, at: null })))
+      continue
+    }
     const allowance = allowances.get(endpoint)
     // Deleted since it was read: nothing is created for it.
     if (!allowance || allowance.deleted) continue

@@ -128,10 +128,11 @@ async function routeLanes(context: Routing): Promise<boolean> {
 async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): Promise<void> {
   const { tickets, wake, log } = context
   try {
-    const { admitted, backlogBegan, ordered } = await route(context, claims)
-    if (admitted > 0) wake.signal('deliver')
-    if (backlogBegan) wake.signal('promote')
-    for (const tenant of ordered) context.forLanes.add(tenant)
+    await route(context, claims, ({ admitted, backlogBegan, ordered }) => {
+      if (admitted > 0) wake.signal('deliver')
+      if (backlogBegan) wake.signal('promote')
+      for (const tenant of ordered) context.forLanes.add(tenant)
+    })
   } catch (err) {
     if (claims.length > 1 && !isUnavailable(err)) {
       for (const claim of claims) await routeTogether(context, [claim])

@@ -1,6 +1,10 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Allowance, admit, priorityOf, roomOf, shareRoom } from '../../src/deliveries/admission.ts'
-import { lockAllowances } from '../../src/deliveries/admit.ts'
+import { joinBacklogs, lockAllowances } from '../../src/deliveries/admit.ts'
+import { promote } from '../../src/deliveries/promoter.ts'
+import { deleteEndpoint } from '../../src/endpoints/save.ts'
+import { createLog } from '../../src/log.ts'
+import type { Tx } from '../../src/postgres/client.ts'
 import { type OutboxTicket, route } from '../../src/routing/route.ts'
 import { receiverOf } from '../egress/world.ts'
 import { type Engine, startEngine } from '../support/engine.ts'
@@ -137,6 +141,65 @@ test('two processes together never have more in flight than the endpoint allows,
   await engine.publish(20)
   await settled(engine, 320)
   expect(seen.most).toBeLessThanOrEqual(2)
+})
+
+describe('what joins a backlog', () => {
+  const world = async () => {
+    const engine = await startEngine({ worker: false })
+    const endpoint = await engine.addEndpoint('http://127.0.0.1:9/hook', { maxInFlight: 1 })
+    await engine.change(endpoint, { backlog: true })
+    const isInBacklog = async () => {
+      const [row] = await engine.db.sql<[{ backlog: boolean }]>`select backlog from postrider.endpoints`
+      return row.backlog
+    }
+    /** Does something in a transaction that stays open until it is told to end. */
+    const hold = async (work: (tx: Tx) => Promise<unknown>) => {
+      const [done, mayCommit] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const ended = engine.db.transaction(async (tx) => {
+        await work(tx)
+        done.resolve()
+        await mayCommit.promise
+      })
+      await done.promise
+      return () => {
+        mayCommit.resolve()
+        return ended
+      }
+    }
+    return { engine, endpoint, isInBacklog, hold }
+  }
+
+  test('does not wait for those who admit and settle', async () => {
+    const { engine, endpoint, hold } = await world()
+    await engine.publish()
+    const commit = await hold((tx) => lockAllowances(tx, [endpoint], engine.clock.now()))
+    await route(engine, (await engine.tickets.claim<OutboxTicket>('outbox', 16)).claims)
+    expect(await engine.deliveries(endpoint)).toMatchObject([{ waitingFor: 'ALLOWANCE' }])
+    await commit()
+  })
+
+  test('keeps the backlog from ending until it is there', async () => {
+    const { engine, endpoint, isInBacklog, hold } = await world()
+    const commit = await hold((tx) => joinBacklogs(tx, [endpoint]))
+    await promote({ ...engine, log: createLog('error') })
+    expect(await isInBacklog()).toBe(true)
+    await commit()
+    await promote({ ...engine, log: createLog('error') })
+    expect(await isInBacklog()).toBe(false)
+  })
+
+  test('keeps the endpoint from being deleted until it is there', async () => {
+    const { engine, endpoint, hold } = await world()
+    const commit = await hold((tx) => joinBacklogs(tx, [endpoint]))
+    const deleting = deleteEndpoint(engine, engine.tenantId, endpoint)
+    await eventually(async () => {
+      const blocked = await engine.db.sql`
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      expect(blocked).toHaveLength(1)
+    })
+    await commit()
+    await deleting
+  })
 })
 
 test('two who admit at once for one endpoint count one after the other', async () => {

@@ -3,7 +3,7 @@ import { type EndpointId, publicId } from '../../schema/ids.ts'
 import { updateEndpoint } from '../../src/endpoints/save.ts'
 import type { Published } from '../../src/events/publish.ts'
 import { receiverOf } from '../egress/world.ts'
-import { type Engine, startEngine } from '../support/engine.ts'
+import { type Engine, movableClock, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 import type { ReceivedRequest } from '../support/receiver.ts'
 
@@ -226,6 +226,26 @@ test('a cancelled delivery at the head, or behind it, does not hold up its lane'
   await eventually(async () =>
     expect(await states(engine, id)).toEqual(['CANCELLED', 'DELIVERED', 'CANCELLED', 'DELIVERED']),
   )
+})
+
+test('an event from days before the one at the head is found behind it', async () => {
+  const receiver = await receiverOf()
+  const clock = movableClock()
+  const engine = await startEngine({ clock })
+  const id = await engine.addEndpoint(receiver.url, { retryPolicy: { delaysSeconds: [600] } })
+  await engine.change(id, { ordering: 'PER_ENDPOINT' })
+  receiver.answers(500, 200)
+  clock.forward(3 * 86_400_000)
+  await publishOne(engine, null)
+  await eventually(async () => expect(await states(engine, id)).toEqual(['RETRY']))
+  // A producer's transaction that was open for so long.
+  clock.forward(-3 * 86_400_000)
+  await publishOne(engine, null)
+  await eventually(async () => expect(await states(engine, id)).toEqual(['RETRY', 'ORDER']))
+  clock.forward(3 * 86_400_000)
+  const [head] = (await engine.deliveries(id)).filter(({ waitingFor }) => waitingFor === 'RETRY')
+  await engine.redeliverer.cancel(engine.tenantId, head?.id as never)
+  await eventually(async () => expect(await states(engine, id)).toEqual(['CANCELLED', 'DELIVERED']))
 })
 
 test('an endpoint that becomes ordered takes what was published before in no order, and no lane', async () => {
