@@ -24,6 +24,7 @@ const POLL_MS = 1000
 // A ticket names up to 500 events. Beyond this many a routing transaction to many endpoints took 20 s and 1 GB.
 const MOST_EVENTS = 1000
 const MOST_TICKETS = 64
+const FEW_TICKETS = 4
 // Events of tenants in a burst are routed when nobody else's wait, as many as one transaction takes; and so often even if
 // others wait. A ticket at a time was too little: where everybody is in a burst, each may hold a few events only.
 const FULL_CLAIMS_IN_A_ROW = 8
@@ -42,10 +43,18 @@ export function createRouter(parts: RouterContext): Router {
   let healedAt = performance.now()
   let fullClaims = 0
   let mostOfBurst = 1
+  let quiet = true
   const pause = createPause()
 
   /** Whether there may be more at once. */
   const routeSome = async (): Promise<boolean> => {
+    // With little to do, one claim of everything says that it is all: an idle router asks once a second, not twice.
+    if (quiet) {
+      const all = await tickets.claim<OutboxTicket>('outbox', Math.max(FEW_TICKETS, mostOfBurst))
+      for (const group of inGroups(all.claims)) await routeTogether(context, group)
+      quiet = !all.more
+      return all.more
+    }
     const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS, { leastPriority: ORDINARY })
     for (const group of inGroups(claims)) await routeTogether(context, group)
     fullClaims = more ? fullClaims + 1 : 0
@@ -53,7 +62,8 @@ export function createRouter(parts: RouterContext): Router {
     const burst = await tickets.claim<OutboxTicket>('outbox', mostOfBurst, { mostPriority: BURST })
     for (const group of inGroups(burst.claims)) await routeTogether(context, group)
     if (burst.claims.length > 0) mostOfBurst = ticketsWorth(MOST_EVENTS, burst.claims)
-    return more || burst.more
+    quiet = claims.length + burst.claims.length === 0
+    return !quiet
   }
 
   const run = async () => {
