@@ -17,6 +17,8 @@ export const events = postrider.table(
     isTest: boolean('is_test').notNull().default(false),
     occurredAt: moment('occurred_at').notNull(),
     routedAt: moment('routed_at'),
+    /** Since when routing it fails by our own fault; it is tried again now and then. */
+    parkedAt: moment('parked_at'),
   },
   (table) => [index('events_of_tenant').on(table.tenantId, table.id)],
 )

@@ -1,6 +1,6 @@
 import { publicId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
-import { isUnavailable } from '../postgres/unavailable.ts'
+import { isTransient } from '../postgres/unavailable.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sent } from './send.ts'
 import { type SettleContext, settle } from './settle.ts'
@@ -104,10 +104,4 @@ async function splitOrGiveUp(context: SettleBufferContext, batch: Sent[], error:
   }
   // Its claim lapses, and the delivery is tried again: the receiver may see it twice, and it is not lost.
   context.log.error({ err: error, delivery: batch[0]?.prepared.delivery.id }, 'A result cannot be settled')
-}
-
-/** Sessions that ended, deadlocks (40P01), serialisation failures (40001), statement and lock timeouts (57014, 55P03). */
-function isTransient(error: unknown): boolean {
-  const code = String((error as { code?: unknown }).code ?? '')
-  return isUnavailable(error) || /^(40001|40P01|57014|55P03|25P03)$/.test(code)
 }

@@ -63,6 +63,12 @@ EventRef.implement({
       nullable: true,
       description: 'When its deliveries were created; null while that is still to come.',
     }),
+    parkedAt: t.expose('parkedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description:
+        'Since when it cannot be routed by a fault of ours, which is in the log; it is tried again, every hour at last. Null when all is well.',
+    }),
     deliveries: t.connection(
       {
         type: DeliveryRef,

@@ -37,3 +37,12 @@ export function isUnavailable(error: unknown): boolean {
   }
   return false
 }
+
+/**
+ * Whether the same may go well a moment later: also after deadlocks (40P01), serialisation failures (40001), and timeouts of
+ * statements (57014), locks (55P03) and idle transactions (25P03).
+ */
+export function isTransient(error: unknown): boolean {
+  const code = String((error as { code?: unknown }).code ?? '')
+  return isUnavailable(error) || /^(40001|40P01|57014|55P03|25P03)$/.test(code)
+}

@@ -30,8 +30,28 @@ const MOST_EVENTS = 500
  * there, in the order in which they were published: an event that was acknowledged before another was published is there when
  * that one is, and before it, whichever outbox ticket is claimed first. `more`: there are others, or another process is at it.
  */
-export function routeIntoLanes(context: LanesContext, tenant: TenantId): Promise<{ admitted: number; more: boolean }> {
-  return again(() => context.db.transaction((tx) => routeSome(tx, context, tenant)))
+export function routeIntoLanes(
+  context: LanesContext,
+  tenant: TenantId,
+  most = MOST_EVENTS,
+): Promise<{ admitted: number; more: boolean }> {
+  return again(() => context.db.transaction((tx) => routeSome(tx, context, tenant, most)))
+}
+
+/** How many events of a tenant are noted for lanes; no more are counted than one transaction takes. */
+export async function countForLanes(sql: Sql, tenant: TenantId): Promise<number> {
+  const [row] = await sql<[{ count: number }]>`
+    select count(*)::int from (select from postrider.lane_outbox where tenant_id = ${tenant} limit ${MOST_EVENTS}) noted`
+  return row.count
+}
+
+/** Lets all others of a tenant go before the first of its events that are noted for lanes, and returns that one. */
+export async function putLast(sql: Sql, tenant: TenantId): Promise<EventId | null> {
+  const [row] = await sql<{ id: EventId }[]>`
+    update postrider.lane_outbox set position = default
+    where event_id = (select event_id from postrider.lane_outbox where tenant_id = ${tenant} order by position limit 1)
+    returning event_id as id`
+  return row?.id ?? null
 }
 
 /** The tenants that have events noted for lanes: some of them. */
@@ -44,12 +64,13 @@ async function routeSome(
   tx: Tx,
   { tickets, clock, operationsTenantId }: LanesContext,
   tenant: TenantId,
+  most: number,
 ): Promise<{ admitted: number; more: boolean }> {
   const turn = await tx`select from postrider.tenants where id = ${tenant} for no key update skip locked`
   if (turn.length === 0) return { admitted: 0, more: true }
   // A statement of its own: it sees what those who had their turn before have done.
   const queued = await tx<{ id: EventId }[]>`
-    select event_id as id from postrider.lane_outbox where tenant_id = ${tenant} order by position limit ${MOST_EVENTS}`
+    select event_id as id from postrider.lane_outbox where tenant_id = ${tenant} order by position limit ${most}`
   if (queued.length === 0) return { admitted: 0, more: false }
   const ids = queued.map(({ id }) => id)
   const now = clock.now()
@@ -65,7 +86,7 @@ async function routeSome(
   const heads = await enqueue(tx, tenant, matches, now)
   const admitted = await admitDue(tx, tickets, heads, now)
   await tx`delete from postrider.lane_outbox where event_id = any(${ids as never}::uuid[])`
-  return { admitted, more: queued.length === MOST_EVENTS }
+  return { admitted, more: queued.length === most }
 }
 
 async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {

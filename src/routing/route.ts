@@ -25,8 +25,8 @@ import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
 
-/** What an `outbox` ticket says. */
-export type OutboxTicket = { events: EventId[] }
+/** What an `outbox` ticket says; `failures`: how often its one event could not be routed by our own fault. */
+export type OutboxTicket = { events: EventId[]; failures?: number }
 
 export type RouteContext = { db: Db; tickets: Tickets; clock: Clock; operationsTenantId: TenantId }
 
@@ -229,11 +229,12 @@ async function stampEvents(tx: Tx, events: readonly EventRow[], now: Date): Prom
   const ids = events.map(({ id }) => id)
   const { lowest, highest } = boundsOf(ids)
   await tx`
-    update postrider.events set routed_at = ${now.toISOString()}
+    update postrider.events set routed_at = ${now.toISOString()}, parked_at = null
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
 }
 
-function boundsOf(ids: readonly EventId[]): { lowest: string; highest: string } {
+/** The bounds of some events' ids: with them a statement touches their days only. */
+export function boundsOf(ids: readonly EventId[]): { lowest: string; highest: string } {
   const times = ids.map(timeOf)
   return { lowest: lowestIdAt(Math.min(...times)), highest: highestIdAt(Math.max(...times)) }
 }

@@ -1,11 +1,12 @@
 import type { TenantId } from '../../schema/ids.ts'
 import { BURST, ORDINARY } from '../events/bursts.ts'
 import type { Log } from '../log.ts'
-import { isUnavailable } from '../postgres/unavailable.ts'
+import { isTransient } from '../postgres/unavailable.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
-import { routeIntoLanes, tenantsWithLanes } from './lanes.ts'
+import { countForLanes, putLast, routeIntoLanes, tenantsWithLanes } from './lanes.ts'
+import { park } from './park.ts'
 import { type OutboxTicket, type RouteContext, route } from './route.ts'
 
 export type RouterContext = RouteContext & { tickets: Tickets; wake: Wake; log: Log }
@@ -123,8 +124,7 @@ function inGroups(claims: readonly Claim<OutboxTicket>[]): Claim<OutboxTicket>[]
 async function routeLanes(context: Routing): Promise<boolean> {
   for (const tenant of [...context.forLanes]) {
     try {
-      const { admitted, more } = await routeIntoLanes(context, tenant)
-      if (admitted > 0) context.wake.signal('deliver')
+      const more = await routeLanesOf(context, tenant)
       if (!more) context.forLanes.delete(tenant)
     } catch (err) {
       context.forLanes.delete(tenant)
@@ -134,7 +134,29 @@ async function routeLanes(context: Routing): Promise<boolean> {
   return context.forLanes.size > 0
 }
 
-/** One that cannot be routed must not keep its neighbours: then each is tried alone, and what fails is given back. */
+/** Where some cannot be put there, one after another is tried, and those at fault go to the end: the others do not wait for them. */
+async function routeLanesOf(context: Routing, tenant: TenantId): Promise<boolean> {
+  const put = async (most?: number) => {
+    const { admitted, more } = await routeIntoLanes(context, tenant, most)
+    if (admitted > 0) context.wake.signal('deliver')
+    return more
+  }
+  try {
+    return await put()
+  } catch (err) {
+    if (isTransient(err)) throw err
+    for (let left = await countForLanes(context.db.sql, tenant); left > 0; left--) {
+      await put(1).catch(async (err) => {
+        if (isTransient(err)) throw err
+        const event = await putLast(context.db.sql, tenant)
+        context.log.error({ err, event }, 'An event could not be put into its lanes; trying again')
+      })
+    }
+    return false
+  }
+}
+
+/** One that cannot be routed must not keep its neighbours: then each is tried alone, and what fails waits in nobody's way. */
 async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): Promise<void> {
   const { tickets, wake, log } = context
   try {
@@ -144,7 +166,7 @@ async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): P
       for (const tenant of ordered) context.forLanes.add(tenant)
     })
   } catch (err) {
-    if (claims.length > 1 && !isUnavailable(err)) {
+    if (claims.length > 1 && !isTransient(err)) {
       for (const claim of claims) await routeTogether(context, [claim])
       return
     }
@@ -152,7 +174,11 @@ async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): P
       { err, events: claims.flatMap(({ data }) => data.events).slice(0, 10) },
       'Events could not be routed; trying again',
     )
-    // Otherwise they would wait until the claims have lapsed.
-    await tickets.release('outbox', claims).catch((err) => log.debug({ err }, 'Claims will lapse'))
+    try {
+      if (isTransient(err)) await tickets.release('outbox', claims)
+      else for (const claim of claims) await park(context, claim)
+    } catch (err) {
+      log.debug({ err }, 'Claims will lapse')
+    }
   }
 }

@@ -1,0 +1,1 @@
+ALTER TABLE "postrider"."events" ADD COLUMN "parked_at" timestamp (3) with time zone;
