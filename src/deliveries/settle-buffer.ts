@@ -2,6 +2,7 @@ import { publicId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { isTransient } from '../postgres/unavailable.ts'
 import type { Wake } from '../queue/wake.ts'
+import { bare, park } from './park.ts'
 import type { Sent } from './send.ts'
 import { type SettleContext, settle } from './settle.ts'
 
@@ -89,19 +90,29 @@ async function settleForSure(context: SettleBufferContext, batch: Sent[]): Promi
         context.log.info({ type, endpoint: publicId('ep', endpoint.id) }, 'Announced')
       return
     } catch (error) {
-      if (!isTransient(error)) return splitOrGiveUp(context, batch, error)
+      if (!isTransient(error)) return splitOrPark(context, batch, error)
       context.log.warn({ err: error, results: batch.length }, 'Results could not be settled; trying again')
       await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
 }
 
-async function splitOrGiveUp(context: SettleBufferContext, batch: Sent[], error: unknown): Promise<void> {
+/** A single one is settled without its details, or waits for an hour: nothing it brings about holds up the others. */
+async function splitOrPark(context: SettleBufferContext, batch: Sent[], error: unknown): Promise<void> {
   if (batch.length > 1) {
     const half = Math.ceil(batch.length / 2)
     await settleForSure(context, batch.slice(0, half))
     return settleForSure(context, batch.slice(half))
   }
-  // Its claim lapses, and the delivery is tried again: the receiver may see it twice, and it is not lost.
-  context.log.error({ err: error, delivery: batch[0]?.prepared.delivery.id }, 'A result cannot be settled')
+  const [result] = batch as [Sent]
+  const delivery = result.prepared.delivery.id
+  context.log.error({ err: error, delivery }, 'A result could not be settled; settling it without its details')
+  try {
+    await settle(context, [bare(result)])
+    context.wake.signal('attempts')
+  } catch (err) {
+    context.log.error({ err, delivery }, 'A result could not be settled; its delivery waits for an hour')
+    // Should this fail as well, its claim lapses, and the delivery is tried again.
+    await park(context, result).catch((err) => context.log.error({ err, delivery }, 'A delivery could not be parked'))
+  }
 }

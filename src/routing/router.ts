@@ -38,34 +38,12 @@ const HEAL_MS = 5000
 /** Takes the outbox to the deliveries, batch after batch: what comes while one is routed is the next one. */
 export function createRouter(parts: RouterContext): Router {
   const context: Routing = { ...parts, forLanes: new Set() }
-  const { tickets, log } = context
+  const { log } = context
   let stopping = false
   let nudged = true
   let healedAt = performance.now()
-  let fullClaims = 0
-  let mostOfBurst = 1
-  let quiet = true
+  const routeSome = createClaiming(context)
   const pause = createPause()
-
-  /** Whether there may be more at once. */
-  const routeSome = async (): Promise<boolean> => {
-    // With little to do, one claim of everything says that it is all: an idle router asks once a second, not twice.
-    if (quiet) {
-      const all = await tickets.claim<OutboxTicket>('outbox', Math.max(FEW_TICKETS, mostOfBurst))
-      for (const group of inGroups(all.claims)) await routeTogether(context, group)
-      quiet = !all.more
-      return all.more
-    }
-    const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS, { leastPriority: ORDINARY })
-    for (const group of inGroups(claims)) await routeTogether(context, group)
-    fullClaims = more ? fullClaims + 1 : 0
-    if (more && fullClaims % FULL_CLAIMS_IN_A_ROW > 0) return true
-    const burst = await tickets.claim<OutboxTicket>('outbox', mostOfBurst, { mostPriority: BURST })
-    for (const group of inGroups(burst.claims)) await routeTogether(context, group)
-    if (burst.claims.length > 0) mostOfBurst = ticketsWorth(MOST_EVENTS, burst.claims)
-    quiet = claims.length + burst.claims.length === 0
-    return !quiet
-  }
 
   const run = async () => {
     while (!stopping) {
@@ -96,6 +74,35 @@ export function createRouter(parts: RouterContext): Router {
       pause.end()
       await running
     },
+  }
+}
+
+/** Claims and routes once; each call says whether there may be more at once. */
+function createClaiming(context: Routing): () => Promise<boolean> {
+  const { tickets } = context
+  let fullClaims = 0
+  let mostOfBurst = 1
+  let quiet = true
+  const routeAll = async (claims: Claim<OutboxTicket>[]) => {
+    for (const group of inGroups(claims)) await routeTogether(context, group)
+  }
+  return async () => {
+    // With little to do, one claim of everything says that it is all: an idle router asks once a second, not twice.
+    if (quiet) {
+      const all = await tickets.claim<OutboxTicket>('outbox', Math.max(FEW_TICKETS, mostOfBurst))
+      await routeAll(all.claims)
+      quiet = !all.more
+      return all.more
+    }
+    const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS, { leastPriority: ORDINARY })
+    await routeAll(claims)
+    fullClaims = more ? fullClaims + 1 : 0
+    if (more && fullClaims % FULL_CLAIMS_IN_A_ROW > 0) return true
+    const burst = await tickets.claim<OutboxTicket>('outbox', mostOfBurst, { mostPriority: BURST })
+    await routeAll(burst.claims)
+    if (burst.claims.length > 0) mostOfBurst = ticketsWorth(MOST_EVENTS, burst.claims)
+    quiet = claims.length + burst.claims.length === 0
+    return !quiet
   }
 }
 
