@@ -39,7 +39,8 @@ const lastAttempt = object('The attempt that brought it about.', {
 const failingSince = moment('When the first of nothing but failures ended.')
 const failedAttempts = {
   type: 'integer',
-  description: 'How many attempts have failed since; at most as many as the rules ask for.',
+  description:
+    'How many attempts have failed since, counted no further than the rule for disabling asks: 20 means 20 or more.',
 }
 
 const exampleEndpoint = { id: 'ep_01m7yvv9b3exybqd7fhwm5gdzv', url: 'https://example.com/hooks', description: null }
@@ -121,4 +122,9 @@ export const OPERATIONAL_EVENTS: Record<OperationalEventType, Definition> = {
       last_attempt: exampleAttempt,
     },
   },
+}
+
+/** For those who receive: description, JSON Schema (draft 2020-12) and example of each, as one JSON document. */
+export function printedOperationalEvents(): string {
+  return `${JSON.stringify(OPERATIONAL_EVENTS, null, 2)}\n`
 }

@@ -7,6 +7,7 @@ import { is } from 'drizzle-orm'
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
 import { isTypeDefinitionNode, Kind, parse, visit } from 'graphql'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { printedOperationalEvents } from '../schema/operational-events.ts'
 import { printedSchema } from '../src/graphql/schema.ts'
 import { openDatabase } from './support/database.ts'
 
@@ -33,6 +34,10 @@ describe('schema/schema.graphql', () => {
       union Q = A | F`
     expect(undescribedIn(sdl)).toEqual(['A.b.d', 'A.e', 'F', 'H.J', 'K.m', 'N.o', 'P', 'Q'])
   })
+})
+
+test('schema/operational-events.json has what operational events really are', async () => {
+  expect(printedOperationalEvents()).toBe(await readFile(join(top, 'schema/operational-events.json'), 'utf8'))
 })
 
 function undescribedIn(sdl: string): string[] {

@@ -50,9 +50,9 @@ const ADVICE: Record<number, string> = {
   410: 'The endpoint answered 410 Gone: it wants nothing more. Anything but a test disables it for that: mend its URL and resume it, or delete it.',
   413: 'The endpoint answered 413: it takes no body of this size. Raise its limit.',
   415: 'The endpoint answered 415: it does not take this content type. Check the format it expects.',
-  429: 'The endpoint answered 429: it wants to be called less often. Lower its `maxInFlight`, or raise its limit.',
+  429: 'The endpoint answered 429: it wants to be called less often. Lower its `ratePerSecond` or `maxInFlight`, or raise its limit.',
   502: 'The endpoint answered 502: its proxy got no proper answer from the server behind it.',
-  503: 'The endpoint answered 503: it is overloaded or down for maintenance. It is tried again by itself.',
+  503: 'The endpoint answered 503: it is overloaded or down for maintenance.',
   504: 'The endpoint answered 504: its proxy waited too long for the server behind it.',
 }
 

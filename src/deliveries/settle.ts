@@ -87,6 +87,10 @@ function settleUnless(
     const admitted = within(chosen, countEach(freed.map(({ endpoint }) => endpoint)))
     const settled = new Set(freed.map(({ delivery }) => delivery))
     const ended = ours.filter(({ prepared }) => settled.has(prepared.delivery.id))
+    await countCancelled(
+      tx,
+      ours.filter(({ prepared }) => !settled.has(prepared.delivery.id)),
+    )
     const news = [...endpointNews, ...deadLetters(ended)]
     const toppedUp = await admitSerially(tx, tickets, ended, serial, now)
     await announce(tx, tickets, news, now)
@@ -193,6 +197,17 @@ async function updateDeliveries(tx: Tx, results: readonly Sent[], now: Date): Pr
     where delivery.id = result.id and delivery.ticket_id is not distinct from result.ticket_id
       and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}
     returning delivery.id as delivery, delivery.endpoint_id as endpoint`
+}
+
+/** Attempts of deliveries that were cancelled while they were in flight: made, on record, and without consequences. */
+async function countCancelled(tx: Tx, results: readonly Sent[]): Promise<void> {
+  if (results.length === 0) return
+  const ids = results.map(({ prepared }) => prepared.delivery.id)
+  const { lowest, highest } = boundsOf(ids)
+  await tx`
+    update postrider.deliveries delivery set attempts_made = attempts_made + 1, last_attempt_id = result.attempt_id
+    from unnest(${ids as never}::uuid[], ${results.map(({ attempt }) => attempt.id) as never}::uuid[]) as result (id, attempt_id)
+    where delivery.id = result.id and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}`
 }
 
 type Retry = { delivery: DeliveryId; endpoint: EndpointId; at: Date }

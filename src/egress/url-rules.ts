@@ -87,7 +87,7 @@ function wrongAddress(text: string, { href }: URL, address: string, { allowNetwo
   const verdict = judgeAddress(address, allowNetworks)
   if (verdict.allowed) return null
   const read = href.startsWith(text) ? '' : ` (it is read as ${quote(href)})`
-  const advice = verdict.meant ? ` Allow it with POSTRIDER_ALLOW_NETWORKS=${verdict.meant} if that is intended.` : ''
+  const advice = verdict.meant ? ` Add ${verdict.meant} to POSTRIDER_ALLOW_NETWORKS if that is intended.` : ''
   return `${quote(text)} ${verdict.reason}${read}.${advice}`
 }
 

@@ -220,7 +220,7 @@ function known<P extends Prefix>(prefix: P, text: string): Id<P> {
   throw new Mistake(
     'NOT_FOUND',
     ['id'],
-    `${JSON.stringify(text.slice(0, 60))} is not such an id: it begins with "${prefix}_".`,
+    `${JSON.stringify(text.slice(0, 60))} is no such id: those are "${prefix}_" and 26 letters and digits.`,
   )
 }
 

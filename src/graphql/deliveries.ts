@@ -120,7 +120,7 @@ builder.mutationFields((t) => ({
   deliveryRetry: t.field({
     type: DeliveryRetryPayload,
     description:
-      'Makes one attempt now, beside the schedule, whatever the state of the delivery. Success makes it DELIVERED; failure leaves state and schedule as they were. At a paused or disabled endpoint the attempt waits until that is resumed.',
+      'Makes one attempt now, beside the schedule, whatever the state of the delivery. Success makes it DELIVERED; failure leaves state and schedule as they were. At a paused or disabled endpoint the attempt waits until that is resumed. In an ordered lane that went on without it, it arrives after later ones.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>
@@ -129,7 +129,7 @@ builder.mutationFields((t) => ({
   deliveryCancel: t.field({
     type: DeliveryCancelPayload,
     description:
-      'Gives up a delivery that is pending, or that has failed and holds up an ordered lane: the schedule makes no further attempt, and the next one in its lane goes. An attempt in flight is not called back.',
+      'Gives up a delivery that is pending, or that has failed and holds up an ordered lane: the schedule makes no further attempt, and the next one in its lane goes. An attempt in flight is not called back: it is recorded and counted, and if it succeeds the delivery stays CANCELLED although the endpoint has it.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>

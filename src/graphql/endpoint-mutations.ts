@@ -50,7 +50,7 @@ const RetryPolicyInput = builder.inputType('RetryPolicyInput', {
 
 const EVENT_TYPES =
   'The event types it wants, up to 100: names like `invoice.paid`, `invoice.*` (any depth below `invoice`, not `invoice` itself), or `*`.'
-const OPERATIONAL = '`endpoint.*` and `delivery.*` only come where they are named.'
+const OPERATIONAL = '`endpoint.*` and `delivery.*` only come where they are named, but for the tenant `operations`.'
 const RETRY_DEFAULT = 'nine retries, after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h'
 
 const EndpointCreateInput = builder.inputType('EndpointCreateInput', {

@@ -67,7 +67,7 @@ const RetryPolicyRef = builder.objectRef<StoredRetryPolicy>('RetryPolicy').imple
 
 const EndpointAllowanceRef = builder.objectRef<Endpoint>('EndpointAllowance').implement({
   description:
-    'How many requests an endpoint is given at a time. Halved at most once a second while it pushes back, fails or slows down, and doubled again while it does not.',
+    'How many requests an endpoint is given at a time. Halved at most once a second while it pushes back, fails or slows down, and doubled again while it does not. Judged at its answers: without traffic it stays as it is.',
   fields: (t) => ({
     inFlight: t.int({
       description: 'How many requests may be under way at once now: 1 to `maxInFlight`.',
@@ -106,7 +106,7 @@ EndpointRef.implement({
     eventTypes: t.exposeStringList('eventTypes', {
       nullable: true,
       description:
-        'The event types it wants: names, `invoice.*` for everything below `invoice`, or `*`. Null: every type but operational ones (`endpoint.*`, `delivery.*`).',
+        'The event types it wants: names, `invoice.*` for everything below `invoice`, or `*`. Null: every type but operational ones (`endpoint.*`, `delivery.*`), which only the tenant `operations` gets without naming them.',
     }),
     method: t.expose('method', { type: HttpMethodEnum, description: 'The HTTP method of its deliveries.' }),
     retry: t.field({
@@ -149,7 +149,7 @@ builder.objectFields(EndpointRef, (t) => ({
     type: 'DateTime',
     nullable: true,
     description:
-      'When the first of nothing but failures ended; null when the last attempt succeeded, or there was none.',
+      'When the first of nothing but failures ended; null when the last attempt succeeded, there was none, or it was resumed since: `health` then stays until the next success.',
   }),
   disabledReason: t.expose('disabledReason', {
     type: DisabledReasonEnum,

@@ -50,7 +50,8 @@ export const DisabledReasonEnum = enumType<DisabledReason>(
 
 export const EndpointHealthEnum = enumType<EndpointHealth>('EndpointHealth', 'How an endpoint has been answering.', {
   HEALTHY: 'It takes deliveries, or has begun to fail only now.',
-  FAILING: 'Nothing but failures for 5 minutes, unless configured otherwise.',
+  FAILING:
+    'Nothing but failures for 5 minutes, unless configured otherwise; seen at the first failure after that time.',
 })
 
 export const AllowanceReasonEnum = enumType<AllowanceReason>(
@@ -58,8 +59,8 @@ export const AllowanceReasonEnum = enumType<AllowanceReason>(
   'Why an endpoint is given fewer requests at a time than its `maxInFlight`.',
   {
     PUSHBACK: 'It answered 429, 502, 503 or 504.',
-    FAILING: 'Most of its answers were 5xx, or did not come at all.',
-    SLOW: 'Most of its answers took more than half of its timeout.',
+    FAILING: 'Most of its latest answers were 5xx, or did not come at all.',
+    SLOW: 'Most of its latest answers took more than half of its timeout.',
   },
 )
 
@@ -68,7 +69,8 @@ export const OrderingEnum = enumType<Ordering>(
   'Whether deliveries to an endpoint go in the order of their events.',
   {
     NONE: 'Each goes as soon as it can.',
-    PER_ENDPOINT: 'One after another: the next one goes when the one before is settled.',
+    PER_ENDPOINT:
+      'One after another: the next one goes when the one before was delivered or cancelled; `onBlocked` says what one that failed does.',
     PER_KEY: 'One after another among events with the same `orderingKey`; those without one go as soon as they can.',
   },
 )

@@ -3,7 +3,8 @@ import type { Loaders } from './loaders.ts'
 import { NodeRef, TenantRef } from './refs.ts'
 
 TenantRef.implement({
-  description: 'A customer account that owns endpoints and events. A fresh installation has one, `default`.',
+  description:
+    'A customer account that owns endpoints and events. An installation has `default`, and `operations`, whose endpoints hear of all tenants.',
   interfaces: [NodeRef],
   fields: (t) => ({
     id: t.id({ description: 'The id, `ten_…`.', resolve: ({ id }) => publicId('ten', id) }),

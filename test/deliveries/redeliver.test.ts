@@ -177,7 +177,10 @@ describe('cancelling', () => {
     await engine.redeliverer.cancel(engine.tenantId, pending?.id as DeliveryId)
     answer()
     await eventually(async () => expect(await engine.attempts()).toMatchObject([{ status: 200, succeeded: true }]))
-    expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED' }])
+    const [attempt] = await engine.attempts()
+    expect(await engine.deliveries()).toMatchObject([
+      { state: 'CANCELLED', attemptsMade: 1, lastAttemptId: attempt?.id },
+    ])
     expect(await engine.ticketsIn('deliver')).toBe(0)
   })
 

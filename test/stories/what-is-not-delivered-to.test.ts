@@ -26,7 +26,7 @@ const REFUSED = {
     {
       code: 'INVALID_URL',
       path: ['input', 'url'],
-      message: `"${INNER}" points into a private network. Allow it with POSTRIDER_ALLOW_NETWORKS=10.0.0.0/8 if that is intended.`,
+      message: `"${INNER}" points into a private network. Add 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS if that is intended.`,
     },
   ],
 }
