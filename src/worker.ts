@@ -2,6 +2,7 @@ import type { TenantId } from '../schema/ids.ts'
 import { createDispatcher } from './deliveries/dispatcher.ts'
 import { createPromoter } from './deliveries/promoter.ts'
 import { createSettleBuffer } from './deliveries/settle-buffer.ts'
+import { sweepDeliveries } from './deliveries/sweep.ts'
 import type { Egress } from './egress/request.ts'
 import type { HealthRules } from './endpoints/health.ts'
 import { dropExpiredKeys } from './events/idempotency.ts'
@@ -9,9 +10,11 @@ import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
 import type { Clock } from './postgres/clock.ts'
 import type { Queue } from './queue/open.ts'
+import type { Tickets } from './queue/tickets.ts'
 import type { Wake } from './queue/wake.ts'
 import { makePartitions } from './retention/partitions.ts'
 import { createRouter } from './routing/router.ts'
+import { sweepEvents } from './routing/sweep.ts'
 import type { Sealer } from './sealing/sealer.ts'
 
 export type WorkerContext = {
@@ -51,6 +54,7 @@ export async function startWorker({
   // Before anything runs that would have to be stopped if this fails.
   await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
+  await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,
@@ -73,4 +77,14 @@ export async function startWorker({
       await settling.drain(deadline)
     },
   }
+}
+
+/** Sets on their way what was lost sight of: a warning each time, for it should never be anything. */
+async function sweep(context: { db: Db; tickets: Tickets; wake: Wake; clock: Clock; log: Log }): Promise<void> {
+  const events = await sweepEvents(context)
+  const found = { events, ...(await sweepDeliveries(context)) }
+  if (Object.values(found).every((count) => count === 0)) return
+  context.log.warn({ found }, 'Events or deliveries had been lost sight of; they are on their way again')
+  context.wake.signal('outbox')
+  context.wake.signal('promote')
 }

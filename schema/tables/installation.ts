@@ -10,6 +10,8 @@ export const installation = postrider.table(
     epoch: text('epoch').notNull(),
     /** Sealed with the newest master key when the keys first met this database: wrong keys are noticed at the start. */
     keyCheck: text('key_check'),
+    /** Every event accepted before this moment has been routed: the sweeper looks at younger ones only. */
+    routedUntil: moment('routed_until'),
     createdAt: moment('created_at').notNull().defaultNow(),
   },
   (table) => [check('installation_only', sql`${table.only}`)],

@@ -73,6 +73,39 @@ export async function blockLanes(tx: Tx, blocking: readonly Ended[]): Promise<vo
     where (endpoint_id, lane) in (select * from unnest(${endpoints}::uuid[], ${names}::text[]))`
 }
 
+export type Headless = Lane & { first: DeliveryId }
+
+/** Lanes without a head although somebody waits in them, and who is first there. There should be none. */
+export function headlessLanes(tx: Tx, most: number): Promise<Headless[]> {
+  return tx<Headless[]>`
+    select * from (
+      select endpoint_id as endpoint, lane, (
+        select id from postrider.deliveries
+        where endpoint_id = lanes.endpoint_id and deliveries.lane = lanes.lane and waiting_for = 'ORDER' order by sequence limit 1
+      ) as first
+      from postrider.lanes where head is null and endpoint_id = any(array(
+        select id from postrider.endpoints where (
+          select id from postrider.deliveries where endpoint_id = endpoints.id and waiting_for = 'ORDER' limit 1
+        ) is not null
+      ))
+    ) lane where first is not null limit ${most}`
+}
+
+/** Gives such lanes their head, under the locks of their endpoints; returns those whose turn it is now. */
+export async function giveHeads(tx: Tx, lanes: readonly Headless[]): Promise<DueRow[]> {
+  if (lanes.length === 0) return []
+  const [endpoints, names] = columnsOf(lanes)
+  const rows = await tx<{ id: DeliveryId; endpoint: EndpointId }[]>`
+    with headed as (
+      update postrider.lanes set head = found.first
+      from unnest(${endpoints}::uuid[], ${names}::text[], ${lanes.map(({ first }) => first) as never}::uuid[]) as found (endpoint, lane, first)
+      where endpoint_id = found.endpoint and lanes.lane = found.lane and head is null returning head
+    )
+    update postrider.deliveries set waiting_for = 'ALLOWANCE' from headed
+    where id = head and waiting_for = 'ORDER' returning id, endpoint_id as endpoint`
+  return rows.map((row) => ({ ...row, firstAttempt: true }))
+}
+
 type Step = Lane & { low: string; next: DeliveryId | null; moved: boolean }
 
 async function lockHeads(tx: Tx, ended: readonly Ended[]): Promise<(Lane & { low: string })[]> {

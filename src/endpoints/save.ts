@@ -25,7 +25,13 @@ export type SaveContext = {
   urlRules: UrlRules
 }
 
-const NEW_START = { failingSince: null, failedAttempts: 0, allowance: null, allowanceReason: null } as const
+const NEW_START = {
+  failingSince: null,
+  failedAttempts: 0,
+  allowance: null,
+  allowanceReason: null,
+  allowanceChangedAt: null,
+} as const
 
 export type NewEndpoint = EndpointSettings & { url: string; secret?: string | null | undefined }
 

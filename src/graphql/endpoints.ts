@@ -81,7 +81,7 @@ const EndpointAllowanceRef = builder.objectRef<Endpoint>('EndpointAllowance').im
     changedAt: t.expose('allowanceChangedAt', {
       type: 'DateTime',
       nullable: true,
-      description: 'When it last changed; null when it never did.',
+      description: 'When it last changed; null when it never did, or the endpoint was resumed or moved since.',
     }),
   }),
 })

@@ -36,6 +36,13 @@ export type Tickets = {
   finish(tx: Queryable, queue: TicketQueue, claims: readonly Claim[]): Promise<Set<string>>
   /** Whether somebody holds this ticket at the moment. */
   isClaimed(tx: Queryable, queue: TicketQueue, id: string): Promise<boolean>
+  /**
+   * A condition for the caller's statement: that a ticket with this id (a column) is still there. In one statement, because
+   * rows and tickets are written together, and only its own snapshot shows both as they are.
+   */
+  isThere(tx: Queryable, queue: TicketQueue, id: ReturnType<Queryable>): ReturnType<Queryable>
+  /** A query for the caller's statement: the ids of all events that `outbox` tickets name. */
+  namedEvents(tx: Queryable): ReturnType<Queryable>
   /** Gives claims back unused; they can be taken again a second later. */
   release(queue: TicketQueue, claims: readonly Claim[]): Promise<void>
   /** Gives back every claim there is. Only for a process that knows it is the only one. Returns how many. */
@@ -79,6 +86,11 @@ export function createTickets(boss: PgBoss, sql: Sql, schema: string): Tickets {
       const job = await boss.getJobById(queue, id, { db: queueDatabase(tx) })
       return job?.state === 'active'
     },
+    isThere: (tx, queue, id) => tx`exists (
+      select from ${tx(schema)}.job where job.name = ${queue} and job.id = ${id} and job.state < 'completed')`,
+    namedEvents: (tx) => tx`
+      select jsonb_array_elements_text(data->'events')::uuid as id from ${tx(schema)}.job
+      where name = 'outbox' and state < 'completed'`,
     async release(queue, claims) {
       if (claims.length > 0) await boss.fail(queue, claims as never)
     },
