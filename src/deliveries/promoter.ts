@@ -28,6 +28,8 @@ const POLL_MS = 1000
 const MARGIN_MS = 5
 const MOST_PER_ROUND = 256
 const MOST_ENDPOINTS_PER_ROUND = 200
+// After an outage a million may be due at once: each kind of work has so many rounds, and then it is the next one's turn.
+const MOST_ROUNDS = 16
 
 /**
  * Turns what has fallen due into tickets, through the one gate of admission: retries whose time has come, and what waits
@@ -81,16 +83,20 @@ export async function promote(context: PromoterContext): Promise<{ admitted: num
   const byTicket = await promoteRetryTickets(context)
   const byRow = await promoteDueRows(context)
   const backlog = await promoteBacklog(context)
-  // What is left of a deletion goes on at once, after whatever else has fallen due meanwhile.
-  const nextDueAt = backlog.done ? byRow.nextDueAt : context.clock.now()
-  return { admitted: byTicket + byRow.admitted + backlog.admitted, nextDueAt }
+  // What is left of something goes on at once, after whatever else has fallen due meanwhile.
+  const nextDueAt = byTicket.done && backlog.done ? byRow.nextDueAt : context.clock.now()
+  return { admitted: byTicket.admitted + byRow.admitted + backlog.admitted, nextDueAt }
 }
 
-async function promoteRetryTickets({ db, tickets, clock }: PromoterContext): Promise<number> {
+async function promoteRetryTickets({
+  db,
+  tickets,
+  clock,
+}: PromoterContext): Promise<{ admitted: number; done: boolean }> {
   let admitted = 0
-  for (;;) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
     const { claims, more } = await tickets.claim<RetryTicket>('retry', MOST_PER_ROUND)
-    if (claims.length === 0) return admitted
+    if (claims.length === 0) return { admitted, done: true }
     admitted += await db.transaction(async (tx) => {
       await tickets.finish(tx, 'retry', claims)
       const now = clock.now()
@@ -104,8 +110,9 @@ async function promoteRetryTickets({ db, tickets, clock }: PromoterContext): Pro
         order by id for update`
       return admitDue(tx, tickets, rows, now)
     })
-    if (!more) return admitted
+    if (!more) return { admitted, done: true }
   }
+  return { admitted, done: false }
 }
 
 /** Retries that left no ticket, or lost it. */
@@ -115,7 +122,7 @@ async function promoteDueRows({
   clock,
 }: PromoterContext): Promise<{ admitted: number; nextDueAt: Date | null }> {
   let admitted = 0
-  for (;;) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
     const now = clock.now()
     const [first] = await db.sql<{ dueAt: string | null }[]>`
       select min(next_attempt_at) as "dueAt" from postrider.deliveries where waiting_for = 'RETRY'`
@@ -132,6 +139,7 @@ async function promoteDueRows({
     // The rest is locked by somebody who is about to admit it.
     if (found === 0) return { admitted, nextDueAt: null }
   }
+  return { admitted, nextDueAt: clock.now() }
 }
 
 /**
