@@ -58,6 +58,8 @@ export const endpoints = postrider.table(
     /** With a rate: when the next request may go. */
     nextSlotAt: moment('next_slot_at'),
     ordering: text('ordering').$type<Ordering>().notNull().default('NONE'),
+    /** When `ordering` was last another one: events that were left to a lane then may not belong there any more. */
+    orderingChangedAt: moment('ordering_changed_at'),
     onBlocked: text('on_blocked').$type<OnBlocked>().notNull().default('WAIT'),
     /** More waits than may go: routing gives its deliveries no ticket while this stands. Changed on transitions only. */
     backlog: boolean('backlog').notNull().default(false),

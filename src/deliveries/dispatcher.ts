@@ -28,6 +28,8 @@ const POLL_MS = 2000
 const WORTHWHILE_SLOTS = 32
 const LINGER_MS = 5
 const PAUSE_AFTER_ERROR_MS = 500
+// Claims in hand that wait for their endpoint's slot, up to 256 KiB each: more would take the memory of everybody else.
+const PACED_PER_SLOT = 4
 
 /**
  * Claims tickets for its free slots and sends. Claiming, sending and settling are separate streams: a batch never waits
@@ -39,6 +41,7 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
   const slots = createSlots(concurrency, () => roomFreed())
   const pacer = createPacer({
     ...context,
+    most: concurrency * PACED_PER_SLOT,
     giveBack: (claim) => hold(context, { held: [claim], idle: [] }),
   })
   // Results that cannot be settled must not pile up without bound: then nothing more is claimed.
@@ -120,23 +123,23 @@ async function claimAndSend(context: Sending, unsettledRoom: number): Promise<bo
   if (room <= 0) return true
   const { claims, more } = await tickets.claim<DeliverTicket>('deliver', room, priorities)
   if (everybodys) fair.saw(more)
-  if (claims.length > 0) await dispatch(context, claims, (prepared) => launch(context, prepared))
+  if (claims.length > 0) await dispatch(context, claims)
   // After a claim that did not ask for all priorities there may be more of the others.
   return more || !everybodys
 }
 
-/** Sends without waiting for it, when its endpoint's rate allows; whatever comes of it is settled. */
-function launch(context: Sending, prepared: Prepared): void {
+/** Sends without waiting for it, when its endpoint's rate allows; whatever comes of it is settled. False: there is no room for it. */
+function launch(context: Sending, prepared: Prepared): boolean {
   const { claim, endpoint } = prepared
-  if (claim.data.at === undefined || endpoint.ratePerSecond === null) {
-    launchNow(context, prepared)
-    return
-  }
-  context.pacer.inItsSlot(prepared, new Date(claim.data.at), endpoint.ratePerSecond, () => launchNow(context, prepared))
+  if (claim.data.at === undefined || endpoint.ratePerSecond === null) return launchNow(context, prepared)
+  return context.pacer.inItsSlot(prepared, new Date(claim.data.at), endpoint.ratePerSecond, () =>
+    launchNow(context, prepared),
+  )
 }
 
-function launchNow(context: Sending, prepared: Prepared): void {
-  const release = context.slots.take()
+function launchNow(context: Sending, prepared: Prepared): boolean {
+  const release = context.slots.take(prepared.delivery.tenantId)
+  if (release === null) return false
   void send(context, prepared)
     .catch((err) => {
       context.log.error({ err, delivery: prepared.delivery.id }, 'A delivery could not be sent')
@@ -146,13 +149,10 @@ function launchNow(context: Sending, prepared: Prepared): void {
       release()
       context.settling.add(sent)
     })
+  return true
 }
 
-async function dispatch(
-  context: DispatcherContext,
-  claims: Claim<DeliverTicket>[],
-  launch: (prepared: Prepared) => void,
-): Promise<void> {
+async function dispatch(context: Sending, claims: Claim<DeliverTicket>[]): Promise<void> {
   const { sql, sealer, clock, tickets, settling, log } = context
   let batch: Awaited<ReturnType<typeof prepare>>
   try {
@@ -161,10 +161,10 @@ async function dispatch(
     await tickets.release('deliver', claims).catch((err) => log.debug({ err }, 'Claims will lapse'))
     throw error
   }
-  batch.ready.forEach(launch)
+  const refused = batch.ready.filter((prepared) => !launch(context, prepared)).map(({ claim }) => claim)
   for (const { prepared, error } of batch.broken) {
     log.error({ err: error, delivery: prepared.delivery.id }, 'A delivery could not be prepared')
     settling.add(failInternally(context, prepared))
   }
-  await hold(context, batch)
+  await hold(context, { idle: batch.idle, held: [...batch.held, ...refused] })
 }

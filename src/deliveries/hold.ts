@@ -1,7 +1,7 @@
 import type { DeliveryId } from '../../schema/ids.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { boundsOf, setBacklog, waitForRoom } from './admit.ts'
+import { boundsOf, lockEndpoints, setBacklog, waitForRoom } from './admit.ts'
 import type { PreparedBatch } from './prepare.ts'
 
 /**
@@ -19,10 +19,13 @@ export async function hold(
     if (ours.length === 0) return
     const ids = ours.map(({ data }) => data.delivery).sort() as DeliveryId[]
     const { lowest, highest } = boundsOf(ids)
+    const endpoints = [...new Set(ours.map(({ data }) => data.endpoint))]
+    // Before the deliveries, as everybody does.
+    await lockEndpoints(tx, endpoints)
     await tx`
       update postrider.deliveries set ticket_id = null, waiting_for = ${waitForRoom(tx)}
       where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}
         and ticket_id = any(${ours.map(({ id }) => id) as never}::uuid[])`
-    await setBacklog(tx, [...new Set(ours.map(({ data }) => data.endpoint))], true)
+    await setBacklog(tx, endpoints, true)
   })
 }

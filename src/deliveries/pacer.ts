@@ -7,39 +7,54 @@ import type { Prepared } from './prepare.ts'
 
 /** Holds deliveries to endpoints with a rate, in hand but not in flight, until their slot. */
 export type Pacer = {
-  inItsSlot(prepared: Prepared, slot: Date, ratePerSecond: number, go: () => void): void
+  /** False: it holds as many as it may, and this one is not held. `go` says whether there was room for it. */
+  inItsSlot(prepared: Prepared, slot: Date, ratePerSecond: number, go: () => boolean): boolean
   /** Gives back what still waits for its slot. */
   close(): Promise<void>
 }
 
-export type PacerContext = { sql: Sql; clock: Clock; log: Log; giveBack(claim: Prepared['claim']): Promise<void> }
+export type PacerContext = {
+  sql: Sql
+  clock: Clock
+  log: Log
+  /** How many it holds at a time. */
+  most: number
+  giveBack(claim: Prepared['claim']): Promise<void>
+}
 
 // A little more than admission gives out ahead; the claim lasts a minute.
 const MOST_AHEAD_MS = 3000
+// Long before the claim lapses: whoever took it over would send it as well.
+const LONGEST_HOLD_MS = 20_000
 
-export function createPacer({ sql, clock, log, giveBack }: PacerContext): Pacer {
+export function createPacer({ sql, clock, log, most, giveBack }: PacerContext): Pacer {
   const waiting = new Set<Promise<void>>()
   const closing = new AbortController()
 
-  const wait = async (prepared: Prepared, first: Date, ratePerSecond: number, go: () => void) => {
+  const wait = async (prepared: Prepared, first: Date, ratePerSecond: number, go: () => boolean) => {
+    const heldSince = performance.now()
     for (let slot = first; ; slot = await laterSlot(sql, prepared.delivery.endpointId, ratePerSecond, clock.now())) {
       // Far away it is somebody else's to wait for: as a row, not in hand.
-      const tooFar = slot.getTime() - clock.now().getTime() > MOST_AHEAD_MS
+      const tooFar =
+        slot.getTime() - clock.now().getTime() > MOST_AHEAD_MS || performance.now() - heldSince > LONGEST_HOLD_MS
       // What was read when it was claimed may be another matter now. Asked a moment before, so that no slot is missed for it.
       if (!tooFar) await until(new Date(slot.getTime() - MOST_LATE_MS), clock, closing.signal)
       if (tooFar || closing.signal.aborted || !(await mayStillGo(sql, prepared))) return giveBack(prepared.claim)
       await until(slot, clock, closing.signal)
       if (closing.signal.aborted) return giveBack(prepared.claim)
-      if (clock.now().getTime() - slot.getTime() <= MOST_LATE_MS) return go()
+      if (clock.now().getTime() - slot.getTime() > MOST_LATE_MS) continue
+      return go() ? undefined : giveBack(prepared.claim)
     }
   }
 
   return {
     inItsSlot(prepared, slot, ratePerSecond, go) {
+      if (waiting.size >= most) return false
       const waited = wait(prepared, slot, ratePerSecond, go)
         .catch((err) => log.debug({ err }, 'A claim will lapse'))
         .finally(() => waiting.delete(waited))
       waiting.add(waited)
+      return true
     },
     async close() {
       closing.abort()

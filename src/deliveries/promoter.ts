@@ -1,11 +1,9 @@
-import { sql } from 'drizzle-orm'
-import type { EndpointId } from '../../schema/ids.ts'
+import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
 import { LINES } from '../../schema/states.ts'
-import { cancelSomeDeliveries } from '../endpoints/cancel.ts'
+import { finishDeletion } from '../endpoints/cancel.ts'
 import type { Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
-import { again } from '../postgres/deadlock.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -100,6 +98,7 @@ async function promoteRetryTickets({
     admitted += await db.transaction(async (tx) => {
       await tickets.finish(tx, 'retry', claims)
       const now = clock.now()
+      await lockEndpoints(tx, [...new Set(claims.map(({ data }) => data.endpoint))])
       const ids = claims.map(({ data }) => data.delivery).sort()
       const { lowest, highest } = boundsOf(ids)
       const rows = await tx<DueRow[]>`
@@ -129,10 +128,19 @@ async function promoteDueRows({
     const nextDueAt = toDate(first?.dueAt ?? null)
     if (nextDueAt === null || nextDueAt > now) return { admitted, nextDueAt }
     const found = await db.transaction(async (tx) => {
+      const due = await tx<{ id: DeliveryId; endpoint: EndpointId }[]>`
+        select id, endpoint_id as endpoint from postrider.deliveries
+        where waiting_for = 'RETRY' and next_attempt_at <= ${now.toISOString()}
+        order by next_attempt_at limit ${MOST_PER_ROUND}`
+      if (due.length === 0) return 0
+      await lockEndpoints(tx, [...new Set(due.map(({ endpoint }) => endpoint))])
+      const ids = due.map(({ id }) => id)
+      const { lowest, highest } = boundsOf(ids)
       const rows = await tx<DueRow[]>`
         select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
-        where waiting_for = 'RETRY' and next_attempt_at <= ${now.toISOString()}
-        order by next_attempt_at limit ${MOST_PER_ROUND} for update skip locked`
+        where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}
+          and waiting_for = 'RETRY' and next_attempt_at <= ${now.toISOString()}
+        order by next_attempt_at for update skip locked`
       admitted += await admitDue(tx, tickets, rows, now)
       return rows.length
     })
@@ -176,22 +184,6 @@ async function unblockLanes(tx: Tx, tickets: Tickets, endpoints: readonly Endpoi
   const blocked = await blockedLanes(tx, endpoints, MOST_PER_ROUND)
   const moved = await advanceLanes(tx, blocked)
   await admitDue(tx, tickets, moved, now)
-}
-
-/**
- * One bit of it; says whether that was all. The endpoint first, as when it was deleted: under its lock nobody asks for a
- * retry by hand unseen, and nothing more joins what waits.
- */
-function finishDeletion(db: Db, endpoint: EndpointId, now: Date): Promise<boolean> {
-  return again(() =>
-    db.orm.transaction(async (tx) => {
-      await tx.execute(sql`select from postrider.endpoints where id = ${endpoint} for update`)
-      const all = await cancelSomeDeliveries(tx, endpoint, now)
-      if (all) await tx.execute(sql`delete from postrider.lanes where endpoint_id = ${endpoint}`)
-      if (all) await tx.execute(sql`update postrider.endpoints set backlog = false where id = ${endpoint}`)
-      return all
-    }),
-  )
 }
 
 /**

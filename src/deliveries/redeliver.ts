@@ -18,7 +18,7 @@ export type Redeliverer = {
    * Mistakes: NOT_FOUND, ENDPOINT_DELETED, ATTEMPT_IN_FLIGHT, OUT_OF_ORDER, all at `id`.
    */
   retry(reach: Reach, id: DeliveryId): Promise<void>
-  /** Gives up a delivery that is pending, or has failed and holds up its lane. An attempt in flight is not called back. Mistakes: NOT_FOUND, NOT_PENDING. */
+  /** Gives up a delivery that is pending, or has failed and holds up its lane. Mistakes: NOT_FOUND, NOT_PENDING, ATTEMPT_IN_FLIGHT. */
   cancel(reach: Reach, id: DeliveryId): Promise<void>
 }
 
@@ -60,10 +60,7 @@ async function requestAttempt(
       'The endpoint of this delivery was deleted, and its secrets with it. Create an endpoint and publish again.'
     throw new Mistake('ENDPOINT_DELETED', ['id'], message)
   }
-  if (row.ticketId !== null && (await tickets.isClaimed(tx, 'deliver', row.ticketId))) {
-    const message = 'An attempt of this delivery is in flight. Wait for its result, and retry then if it failed.'
-    throw new Mistake('ATTEMPT_IN_FLIGHT', ['id'], message)
-  }
+  await refuseInFlight(tx, tickets, row, 'Wait for its result, and retry then if it failed.')
   await tx`
     update postrider.deliveries set requested_trigger = case requested_trigger when 'TEST' then 'TEST' else 'MANUAL' end, requested_at = ${clock.now().toISOString()},
       waiting_for = case when ticket_id is null then 'REQUESTED' end
@@ -73,9 +70,16 @@ async function requestAttempt(
   await admitDue(tx, tickets, [{ id, endpoint: row.endpointId, firstAttempt: true }], clock.now())
 }
 
+/** While its request is open, a delivery keeps its place at its endpoint and in its lane: another one beside it would be too many. */
+async function refuseInFlight(tx: Tx, tickets: Tickets, { ticketId }: Row, advice: string): Promise<void> {
+  if (ticketId === null || !(await tickets.isClaimed(tx, 'deliver', ticketId))) return
+  throw new Mistake('ATTEMPT_IN_FLIGHT', ['id'], `An attempt of this delivery is in flight. ${advice}`)
+}
+
 async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Reach, id: DeliveryId): Promise<void> {
   const now = clock.now()
   const row = await lockDelivery(tx, reach, id)
+  await refuseInFlight(tx, tickets, row, 'Cancel it when that has ended.')
   if (row.state !== 'PENDING' && !(await blocksItsLane(tx, id, row))) {
     throw new Mistake('NOT_PENDING', ['id'], `This delivery is ${row.state} already: there is nothing to cancel.`)
   }
@@ -98,12 +102,13 @@ async function blocksItsLane(tx: Tx, id: DeliveryId, { state, endpointId, lane }
 
 /** Its endpoint first, as everybody does who changes both: nobody then waits for what the other one holds. */
 async function lockDelivery(tx: Tx, reach: Reach, id: DeliveryId): Promise<Row> {
-  await tx`select from postrider.endpoints where id = (select endpoint_id from postrider.deliveries where id = ${id}) for no key update`
+  const mine = tx`id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
+  await tx`select from postrider.endpoints where id = (select endpoint_id from postrider.deliveries where ${mine}) for no key update`
   const [row] = await tx<Row[]>`
     select endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", lane, waiting_for as "waitingFor",
       exists (select from postrider.endpoints where id = endpoint_id and deleted_at is not null) as "endpointDeleted"
     from postrider.deliveries delivery
-    where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach}) for update`
+    where ${mine} for update`
   if (!row) throw new Mistake('NOT_FOUND', ['id'], 'There is no such delivery.')
   return row
 }

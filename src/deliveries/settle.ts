@@ -71,16 +71,18 @@ function settleUnless(
   const parking = ours.filter(({ settlement }) => settlement.waitingFor === 'ALLOWANCE').map(endpointOf)
   const serial = [...new Set(ours.filter(isSerial).map(endpointOf))]
   return db.transaction(async (tx) => {
-    const [finished, freed, chosen, roomy, endpointNews] = await together([
+    // Endpoints are locked first, deliveries after them, as by everybody else: a retry by hand never waits for what waits for it.
+    const [endpointNews, finished, freed, chosen, roomy] = await together([
+      judgeEndpoints(tx, ours, [...parking, ...serial], healthRules, now),
       tickets.finish(
         tx,
         'deliver',
         ours.map(({ prepared }) => prepared.claim),
       ),
       updateDeliveries(tx, ours, now),
-      chooseWaiting(tx, countEach(ours.map(endpointOf)), now, { locked: false }),
+      // Places at endpoints with lanes or a rate are given out below, under their locks.
+      chooseWaiting(tx, countEach(ours.filter((sent) => !isSerial(sent)).map(endpointOf)), now, { locked: false }),
       endpointsWithFewRetries(tx, retries),
-      judgeEndpoints(tx, ours, [...parking, ...serial], healthRules, now),
     ])
     const missing = ours.map(({ prepared }) => prepared.claim.id).filter((id) => !finished.has(id))
     if (missing.length > 0) throw new ClaimsLost(new Set(missing))

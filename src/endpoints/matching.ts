@@ -26,6 +26,12 @@ export function matchesPattern(pattern: string, eventType: string): boolean {
   return pattern.endsWith('.*') ? eventType.startsWith(pattern.slice(0, -1)) : eventType === pattern
 }
 
+/** All patterns that match a type: `a.b.c` is asked for as itself, `a.b.*`, `a.*` and `*`. */
+export function patternsOf(eventType: string): string[] {
+  const words = eventType.split('.')
+  return [eventType, '*', ...words.slice(1).map((_, index) => `${words.slice(0, index + 1).join('.')}.*`)]
+}
+
 /** The lane of an event at an endpoint: empty for the one of the whole endpoint, null where it goes in no order. */
 export function laneOf(ordering: Ordering, orderingKey: string | null): string | null {
   if (ordering === 'NONE') return null

@@ -2,17 +2,15 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
-import { lanes } from '../../schema/tables/lanes.ts'
 import type { UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
-import { again } from '../postgres/deadlock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
-import { cancelSomeDeliveries } from './cancel.ts'
+import { finishDeletion } from './cancel.ts'
 import type { Endpoint } from './find.ts'
 import { type EndpointSettings, readNewSettings, readSettings } from './input.ts'
 import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
@@ -66,7 +64,8 @@ export async function updateEndpoint(
   const start = settings.url === undefined ? {} : NEW_START
   // The flag makes the promoter look at lanes that are blocked.
   const look = settings.onBlocked === undefined ? {} : { backlog: true }
-  return change(context, reach, id, { ...settings, ...start, ...look })
+  const order = settings.ordering === undefined ? {} : { orderingChangedAt: context.clock.now() }
+  return change(context, reach, id, { ...settings, ...start, ...look, ...order })
 }
 
 /** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */
@@ -98,23 +97,16 @@ export async function deleteEndpoint(
   id: EndpointId,
 ): Promise<Endpoint> {
   const now = clock.now()
-  // The endpoint first, so that routing, which locks it too, creates nothing more for it; FOR UPDATE, because what joins a
-  // backlog takes a mere KEY SHARE. Settling goes the other way round.
-  const deleted = await again(() =>
-    db.orm.transaction(async (tx) => {
-      const changes = { deletedAt: now, updatedAt: now, backlog: true }
-      await tx.select({}).from(endpoints).where(living(reach, id)).for('update')
-      const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
-      if (!gone) throw notFound()
-      await eraseSecrets(tx, id)
-      const all = await cancelSomeDeliveries(tx, id, now)
-      if (all) {
-        await tx.delete(lanes).where(eq(lanes.endpointId, id))
-        await tx.update(endpoints).set({ backlog: false }).where(eq(endpoints.id, id))
-      }
-      return gone
-    }),
-  )
+  // Committed first: whoever routes reads it no more, and those who are at it are done in a moment.
+  const deleted = await db.orm.transaction(async (tx) => {
+    const changes = { deletedAt: now, updatedAt: now, backlog: true }
+    const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
+    if (!gone) throw notFound()
+    await eraseSecrets(tx, id)
+    return gone
+  })
+  // Should that fail, or not be all, the flag makes the promoter finish it.
+  await finishDeletion(db, id, now).catch(() => {})
   wake.signal('promote')
   return deleted
 }

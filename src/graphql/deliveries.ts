@@ -129,7 +129,7 @@ builder.mutationFields((t) => ({
   deliveryCancel: t.field({
     type: DeliveryCancelPayload,
     description:
-      'Gives up a delivery that is pending, or that has failed and holds up an ordered lane: the schedule makes no further attempt, and the next one in its lane goes. An attempt in flight is not called back: it is recorded and counted, and if it succeeds the delivery stays CANCELLED although the endpoint has it.',
+      'Gives up a delivery that is pending, or that has failed and holds up an ordered lane: the schedule makes no further attempt, and the next one in its lane goes. Refused with `ATTEMPT_IN_FLIGHT` while an attempt is in flight, for as long as its timeout at most.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>

@@ -6,6 +6,7 @@ import {
   type EventId,
   highestIdAt,
   lowestIdAt,
+  newId,
   type TenantId,
   timeOf,
 } from '../../schema/ids.ts'
@@ -19,11 +20,12 @@ import {
   setBacklog,
   type Ticketed,
 } from '../deliveries/admit.ts'
-import { laneOf, wants } from '../endpoints/matching.ts'
+import { laneOf, patternsOf, wants } from '../endpoints/matching.ts'
+import { BURST } from '../events/bursts.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
-import type { Claim, Tickets } from '../queue/tickets.ts'
+import type { Claim, Ticket, Tickets } from '../queue/tickets.ts'
 
 /** What an `outbox` ticket says; `failures`: how often its one event could not be routed by our own fault. */
 export type OutboxTicket = { events: EventId[]; failures?: number }
@@ -41,44 +43,45 @@ type EndpointRow = {
 type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId; ordered: boolean }
 type NewDelivery = Match & { ticket: string | null; depth: number; at: Date | null }
 
-/** `ordered`: the tenants that have events for their lanes. */
-export type RouteReport = { admitted: number; backlogBegan: boolean; ordered: TenantId[] }
-
-const MOST_ROWS_PER_INSERT = 5000
-// That one transaction creates, or one event if it alone brings more. A million took 20 s, 1 GB, and every lock all the while.
-const MOST_DELIVERIES = 5000
-
-/**
- * Decides where some events go and creates their deliveries, those that may go at once with tickets. Where it is very many,
- * in several transactions, the last of which ends the claims: what an earlier one has routed is not routed again. Tells
- * of each.
- */
-export async function route(
-  context: RouteContext,
-  claims: readonly Claim<OutboxTicket>[],
-  tell: (report: RouteReport) => void = () => {},
-): Promise<void> {
-  for (;;) {
-    const { done, ...report } = await context.db.transaction((tx) => routeSome(tx, context, claims))
-    tell(report)
-    if (done) return
-  }
+export type RouteReport = {
+  admitted: number
+  backlogBegan: boolean
+  /** The tenants that have events for their lanes. */
+  ordered: TenantId[]
+  /** How many events were put off: they go when nobody else's wait. */
+  deferred: number
 }
 
-async function routeSome(
+const MOST_ROWS_PER_INSERT = 5000
+// That one transaction creates, and of one tenant, or one event if it alone brings more. A million took 20 s, 1 GB, and every
+// lock all the while; and 200,000 of one tenant, 5,000 at a time, kept everybody else's events waiting for 7 s.
+const MOST_DELIVERIES = 5000
+const MOST_OF_ONE_TENANT = 2500
+const MOST_EVENTS_PER_TICKET = 500
+
+/**
+ * Decides where some events go and creates their deliveries, those that may go at once with tickets. Where that is very many
+ * of one tenant, the rest of its events gets a ticket that goes after everybody else's.
+ */
+export function route(context: RouteContext, claims: readonly Claim<OutboxTicket>[]): Promise<RouteReport> {
+  return context.db.transaction((tx) => routeIn(tx, context, claims))
+}
+
+async function routeIn(
   tx: Tx,
   { tickets, clock, operationsTenantId }: RouteContext,
   claims: readonly Claim<OutboxTicket>[],
-): Promise<RouteReport & { done: boolean }> {
+): Promise<RouteReport> {
   const unrouted = await readUnroutedEvents(
     tx,
     claims.flatMap(({ data }) => data.events),
   )
   const endpoints = await readEndpoints(tx, unrouted)
-  const { events: some, matches } = matchSome(unrouted, endpoints, operationsTenantId)
-  const done = some.length === unrouted.length
-  const events = done ? await endClaims(tx, tickets, claims, some) : some
-  const ours = new Set(events)
+  const { matches, deferred } = matchSome(unrouted, endpoints, operationsTenantId)
+  const ours = new Set(await endClaims(tx, tickets, claims, unrouted))
+  const later = new Set(deferred)
+  const events = [...ours].filter((event) => !later.has(event))
+  const putOff = deferred.filter((event) => ours.has(event)).map(({ id }) => id)
   const now = clock.now()
   const noted = await notedForLanes(tx, events, endpoints)
   const inLanes = new Set(noted.map(({ id }) => id))
@@ -96,9 +99,19 @@ async function routeSome(
     saveSlots(tx, allowances, admitted),
     setBacklog(tx, intoBacklog, true),
     stampEvents(tx, events, now),
+    tickets.enqueue(tx, 'outbox', laterTickets(putOff, now)),
   ])
   const tenants = [...new Set(noted.map(({ tenantId }) => tenantId))]
-  return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0, ordered: tenants, done }
+  return { admitted: admitted.length, backlogBegan: intoBacklog.length > 0, ordered: tenants, deferred: putOff.length }
+}
+
+function laterTickets(events: readonly EventId[], now: Date): Ticket[] {
+  const tickets: Ticket[] = []
+  for (let at = 0; at < events.length; at += MOST_EVENTS_PER_TICKET) {
+    const data: OutboxTicket = { events: events.slice(at, at + MOST_EVENTS_PER_TICKET) }
+    tickets.push({ id: newId(now), priority: BURST, data })
+  }
+  return tickets
 }
 
 /** Ends the claims and returns the events of those that were still ours. */
@@ -121,38 +134,50 @@ async function readUnroutedEvents(tx: Tx, ids: readonly EventId[]): Promise<Even
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and routed_at is null order by id`
 }
 
-/** Read anew each time, never cached: an endpoint created a moment before an event must not miss it. */
+/**
+ * Those that may want some of these events: by what their types can be asked for with. Read anew each time, never cached: an
+ * endpoint created a moment before an event must not miss it.
+ */
 async function readEndpoints(tx: Tx, events: readonly EventRow[]): Promise<EndpointRow[]> {
   const tenants = [...new Set(events.map((event) => event.tenantId))]
+  const patterns = [...new Set(events.flatMap(({ type }) => patternsOf(type)))]
   return tx<EndpointRow[]>`
     select id, tenant_id as "tenantId", event_types as "eventTypes", ordering, backlog from postrider.endpoints
-    where tenant_id = any(${tenants as never}::uuid[]) and deleted_at is null`
+    where tenant_id = any(${tenants as never}::uuid[]) and deleted_at is null
+      and (event_types is null or event_types && ${patterns as never}::text[])`
 }
 
-/** Where the first of some events go: as many of them as one transaction takes. */
+/** Where some events go: as many of them as one transaction takes, and of each tenant; the others are put off. */
 function matchSome(
   events: readonly EventRow[],
   endpoints: readonly EndpointRow[],
   operations: TenantId,
-): { events: EventRow[]; matches: Match[] } {
+): { matches: Match[]; deferred: EventRow[] } {
   const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
   const wanting = new Map<string, EndpointRow[]>()
+  const used = new Map<TenantId, number>()
   const matches: Match[] = []
-  for (const [index, event] of events.entries()) {
+  const deferred: EventRow[] = []
+  for (const event of events) {
     const { tenantId, type, orderingKey } = event
     const key = `${tenantId} ${type}`
     const matching =
       wanting.get(key) ??
       (ofTenant.get(tenantId) ?? []).filter(({ eventTypes }) => wants(eventTypes, type, tenantId === operations))
     wanting.set(key, matching)
-    if (index > 0 && matches.length + matching.length > MOST_DELIVERIES)
-      return { events: events.slice(0, index), matches }
+    const own = (used.get(tenantId) ?? 0) + matching.length
+    const tooMany = own > MOST_OF_ONE_TENANT || matches.length + matching.length > MOST_DELIVERIES
+    if (tooMany && matching.length > 0 && matches.length > 0) {
+      deferred.push(event)
+      continue
+    }
+    used.set(tenantId, own)
     for (const { id, ordering } of matching) {
       const ordered = laneOf(ordering, orderingKey) !== null
       matches.push({ delivery: deliveryIdOf(event.id, id), event, endpoint: id, ordered })
     }
   }
-  return { events: [...events], matches }
+  return { matches, deferred }
 }
 
 /**

@@ -41,7 +41,7 @@ export function createRouter(parts: RouterContext): Router {
   const { log } = context
   let stopping = false
   let nudged = true
-  let healedAt = performance.now()
+  let healedAt = Number.NEGATIVE_INFINITY
   const routeSome = createClaiming(context)
   const pause = createPause()
 
@@ -84,15 +84,17 @@ function createClaiming(context: Routing): () => Promise<boolean> {
   let mostOfBurst = 1
   let quiet = true
   const routeAll = async (claims: Claim<OutboxTicket>[]) => {
-    for (const group of inGroups(claims)) await routeTogether(context, group)
+    let deferred = false
+    for (const group of inGroups(claims)) if (await routeTogether(context, group)) deferred = true
+    return deferred
   }
   return async () => {
     // With little to do, one claim of everything says that it is all: an idle router asks once a second, not twice.
     if (quiet) {
       const all = await tickets.claim<OutboxTicket>('outbox', Math.max(FEW_TICKETS, mostOfBurst))
-      await routeAll(all.claims)
-      quiet = !all.more
-      return all.more
+      const deferred = await routeAll(all.claims)
+      quiet = !all.more && !deferred
+      return !quiet
     }
     const { claims, more } = await tickets.claim<OutboxTicket>('outbox', MOST_TICKETS, { leastPriority: ORDINARY })
     await routeAll(claims)
@@ -163,19 +165,23 @@ async function routeLanesOf(context: Routing, tenant: TenantId): Promise<boolean
   }
 }
 
-/** One that cannot be routed must not keep its neighbours: then each is tried alone, and what fails waits in nobody's way. */
-async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): Promise<void> {
+/**
+ * One that cannot be routed must not keep its neighbours: then each is tried alone, and what fails waits in nobody's way. Says
+ * whether some were put off.
+ */
+async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): Promise<boolean> {
   const { tickets, wake, log } = context
   try {
-    await route(context, claims, ({ admitted, backlogBegan, ordered }) => {
-      if (admitted > 0) wake.signal('deliver')
-      if (backlogBegan) wake.signal('promote')
-      for (const tenant of ordered) context.forLanes.add(tenant)
-    })
+    const { admitted, backlogBegan, ordered, deferred } = await route(context, claims)
+    if (admitted > 0) wake.signal('deliver')
+    if (backlogBegan) wake.signal('promote')
+    for (const tenant of ordered) context.forLanes.add(tenant)
+    return deferred > 0
   } catch (err) {
     if (claims.length > 1 && !isTransient(err)) {
-      for (const claim of claims) await routeTogether(context, [claim])
-      return
+      let deferred = false
+      for (const claim of claims) if (await routeTogether(context, [claim])) deferred = true
+      return deferred
     }
     log.error(
       { err, events: claims.flatMap(({ data }) => data.events).slice(0, 10) },
@@ -187,5 +193,6 @@ async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): P
     } catch (err) {
       log.debug({ err }, 'Claims will lapse')
     }
+    return false
   }
 }

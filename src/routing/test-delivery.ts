@@ -20,7 +20,8 @@ const EXAMPLE = JSON.stringify({ test: true, message: 'A test from Postrider: no
 /**
  * Sends an example event to one endpoint and nobody else: an event, routed already, and its delivery with a ticket of its
  * own. To an endpoint that is not active it goes at once; to an active one ahead of what waits there, within its allowance,
- * and when all of that is in use it is the next. Mistakes: NOT_FOUND, INVALID_INPUT and RESERVED_EVENT_TYPE at `type`.
+ * and when all of that is in use it is the next. Mistakes: NOT_FOUND, ATTEMPT_IN_FLIGHT, INVALID_INPUT and RESERVED_EVENT_TYPE
+ * at `type`.
  */
 export async function testEndpoint(
   context: TestContext,
@@ -59,8 +60,9 @@ async function createTest(
   const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
   const eventId = newId<'evt'>(now)
   const delivery = deliveryIdOf(eventId, endpointId)
-  // One that is not active has nobody else to make room for it; else within its allowance, whatever waits there.
-  const { places, slots } = allowance.state === 'ACTIVE' ? placesOf(allowance, 1, now) : { places: 1, slots: null }
+  // Within its allowance whatever its state. At one that is not active nobody would make room for it later.
+  const { places, slots } = placesOf({ ...allowance, state: 'ACTIVE' }, 1, now)
+  if (places === 0 && allowance.state !== 'ACTIVE') throw tooMany()
   const [ticket, slot] = places > 0 ? [randomUUID(), slots?.[0] ?? null] : [null, null]
   const at = now.toISOString()
   await together([
@@ -76,7 +78,14 @@ async function createTest(
     ticket === null
       ? setBacklog(tx, [endpointId], true)
       : tickets.enqueue(tx, 'deliver', [
-          deliverTicket({ delivery, endpoint: endpointId, ticket, depth: 0, firstAttempt: true, at: slot }),
+          deliverTicket({
+            delivery,
+            endpoint: endpointId,
+            ticket,
+            depth: allowance.ticketed,
+            firstAttempt: true,
+            at: slot,
+          }),
         ]),
     saveSlots(tx, allowances, [{ endpoint: endpointId, at: slot }]),
   ])
@@ -97,5 +106,12 @@ async function readEndpoint(
 
 const firstNamed = (patterns: readonly string[] | null) =>
   patterns?.find((pattern) => !pattern.endsWith('*') && !isReservedEventType(pattern))
+
+const tooMany = () =>
+  new Mistake(
+    'ATTEMPT_IN_FLIGHT',
+    ['id'],
+    'As many tests are under way as this endpoint may have requests. Wait for one to end.',
+  )
 
 const notFound = () => new Mistake('NOT_FOUND', ['id'], 'There is no such endpoint.')

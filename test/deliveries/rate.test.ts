@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { slotAfter } from '../../src/deliveries/admission.ts'
+import { deleteEndpoint } from '../../src/endpoints/save.ts'
 import { testEndpoint } from '../../src/routing/test-delivery.ts'
 import { receiverOf } from '../egress/world.ts'
 import { startEngine } from '../support/engine.ts'
@@ -88,20 +89,19 @@ test('what waits for its slot goes back when the worker stops, and out with the 
   )
 })
 
-test.each(['cancelled', 'paused'])('what is %s while it waits for its slot is not sent', async (what) => {
+test.each(['deleted', 'paused'])('what is %s while it waits for its slot is not sent', async (what) => {
   const { receiver, one, other, id } = await worldOf({ ratePerSecond: 1 })
   await other.stop()
   await one.publish(2)
   await receiver.waitForRequests(1)
-  const waiting = await eventually(async () => {
+  await eventually(async () => {
     const rows = await one.deliveries()
     expect(rows.map(({ state }) => state).sort()).toEqual(['DELIVERED', 'PENDING'])
     const row = rows.find(({ state }) => state === 'PENDING')
     expect(row?.ticketId).toBeTruthy()
-    return row
   })
   if (what === 'paused') await one.change(id, { state: 'PAUSED' })
-  else await one.redeliverer.cancel(one.tenantId, waiting?.id as never)
+  else await deleteEndpoint(one, one.tenantId, id)
   await eventually(async () => expect(await one.ticketsIn('deliver')).toBe(0), 4000)
   expect(receiver.requests).toHaveLength(1)
 })

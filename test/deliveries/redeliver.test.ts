@@ -159,29 +159,24 @@ describe('cancelling', () => {
     expect(receiver.requests).toHaveLength(1)
   })
 
-  test('does not call an attempt in flight back: it is recorded, and the delivery stays cancelled', async () => {
-    let answer = () => {}
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve
-    })
+  test('is refused while an attempt is in flight: its place would be given to another one', async () => {
+    const answered = Promise.withResolvers<void>()
     const engine = await startEngine()
     const receiver = await receiverOf()
     receiver.answers(async () => {
-      await answered
-      return 200
+      await answered.promise
+      return 500
     })
     await engine.addEndpoint(receiver.url)
     await engine.publish()
     await receiver.waitForRequests(1)
     const [pending] = await engine.deliveries()
-    await engine.redeliverer.cancel(engine.tenantId, pending?.id as DeliveryId)
-    answer()
-    await eventually(async () => expect(await engine.attempts()).toMatchObject([{ status: 200, succeeded: true }]))
-    const [attempt] = await engine.attempts()
-    expect(await engine.deliveries()).toMatchObject([
-      { state: 'CANCELLED', attemptsMade: 1, lastAttemptId: attempt?.id },
-    ])
-    expect(await engine.ticketsIn('deliver')).toBe(0)
+    const cancel = () => engine.redeliverer.cancel(engine.tenantId, pending?.id as DeliveryId)
+    await expect(cancel()).rejects.toMatchObject({ code: 'ATTEMPT_IN_FLIGHT', path: ['id'] })
+    answered.resolve()
+    await eventually(async () => expect(await engine.deliveries()).toMatchObject([{ waitingFor: 'RETRY' }]))
+    await cancel()
+    expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED', attemptsMade: 1 }])
   })
 
   test('of a delivered one is refused', async () => {

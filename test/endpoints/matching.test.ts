@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkPatterns, matchesPattern, wants } from '../../src/endpoints/matching.ts'
+import { checkPatterns, matchesPattern, patternsOf, wants } from '../../src/endpoints/matching.ts'
 
 describe('a pattern', () => {
   test.each`
@@ -75,3 +75,23 @@ describe('a list of patterns', () => {
     },
   )
 })
+
+test.each(['invoice', 'invoice.paid', 'invoice.paid.late'])(
+  'the patterns that match %s are those that it can be asked for with',
+  (type) => {
+    const patterns = [
+      '*',
+      'invoice',
+      'invoice.*',
+      'invoice.paid',
+      'invoice.paid.*',
+      'invoice.paid.late',
+      'inv.*',
+      'invoices.*',
+      'invoice.paid.late.*',
+    ]
+    expect(patterns.filter((pattern) => patternsOf(type).includes(pattern))).toEqual(
+      patterns.filter((pattern) => matchesPattern(pattern, type)),
+    )
+  },
+)

@@ -1,5 +1,8 @@
 import { expect, test, vi } from 'vitest'
+import { updateEndpoint } from '../../src/endpoints/save.ts'
 import { silentLog } from '../../src/log.ts'
+import { routeIntoLanes } from '../../src/routing/lanes.ts'
+import { type OutboxTicket, route } from '../../src/routing/route.ts'
 import { receiverOf } from '../egress/world.ts'
 import { startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
@@ -34,4 +37,47 @@ test('an event that cannot be put into its lane holds up none of the others, and
   await db.sql`drop trigger fail on postrider.deliveries`
   await publish('e')
   await eventually(async () => expect((await inOrder()).toSorted()).toEqual(['a', 'b', 'c', 'd', 'e', 'poison']))
+})
+
+test.each(['NONE', 'PER_KEY'] as const)(
+  'an endpoint that becomes %s loses nothing that was left to its lane',
+  async (ordering) => {
+    const receiver = await receiverOf()
+    const engine = await startEngine({ worker: false })
+    const id = await engine.addEndpoint(receiver.url)
+    await engine.change(id, { ordering: 'PER_ENDPOINT' })
+    await engine.publish(3)
+    // Routed, and not yet in the lane.
+    await route(engine, (await engine.tickets.claim<OutboxTicket>('outbox', 16)).claims)
+    expect(await engine.deliveries()).toEqual([])
+    await updateEndpoint(engine, engine.tenantId, id, { ordering })
+    await startEngine({ address: engine.address })
+    await receiver.waitForRequests(3)
+    await eventually(async () => {
+      const rows = await engine.deliveries()
+      expect(rows.map(({ state, lane }) => [state, lane])).toEqual(Array(3).fill(['DELIVERED', null]))
+    })
+  },
+)
+
+test('very many deliveries in lanes are created in several transactions, in order', async () => {
+  const engine = await startEngine({ worker: false })
+  for (let n = 0; n < 30; n++) {
+    const id = await engine.addEndpoint('http://127.0.0.1:9/hook', { maxInFlight: 1 })
+    await engine.change(id, { ordering: 'PER_ENDPOINT' })
+  }
+  await engine.publish(200)
+  await route(engine, (await engine.tickets.claim<OutboxTicket>('outbox', 256)).claims)
+  const reports = []
+  do reports.push(await routeIntoLanes(engine, engine.tenantId))
+  while (reports.at(-1)?.more)
+  expect(reports.length).toBeGreaterThanOrEqual(3)
+  const rows = await engine.deliveries()
+  expect(rows).toHaveLength(6000)
+  const lanes = Map.groupBy(rows, ({ endpointId }) => endpointId)
+  for (const lane of lanes.values()) {
+    const inOrder = lane.toSorted((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0))
+    expect(inOrder.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 200 }, (_, n) => n + 1))
+    expect(inOrder.map(({ eventId }) => eventId)).toEqual(inOrder.map(({ eventId }) => eventId).toSorted())
+  }
 })

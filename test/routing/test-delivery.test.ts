@@ -36,14 +36,23 @@ test.each(['PAUSED', 'DISABLED'] as const)(
   },
 )
 
-test('one test after another goes to a paused endpoint, however few it is given', async () => {
+test('tests of a paused endpoint stay within what it may have in flight', async () => {
   const receiver = await receiverOf()
-  receiver.answers({ delayMs: 200 })
+  const answered = Promise.withResolvers<void>()
+  receiver.answers(async () => {
+    await answered.promise
+    return 200
+  })
   const engine = await startEngine()
-  const id = await engine.addEndpoint(receiver.url, { maxInFlight: 1 })
+  const id = await engine.addEndpoint(receiver.url, { maxInFlight: 2 })
   await engine.change(id, { state: 'PAUSED' })
-  for (let n = 0; n < 3; n++) await testEndpoint(engine, engine.tenantId, id, null)
-  expect(await settled(engine)).toMatchObject(Array(3).fill({ state: 'DELIVERED' }))
+  const tryOut = () => testEndpoint(engine, engine.tenantId, id, null)
+  await Promise.all([tryOut(), tryOut()])
+  await expect(tryOut()).rejects.toMatchObject({ code: 'ATTEMPT_IN_FLIGHT', path: ['id'] })
+  answered.resolve()
+  expect(await settled(engine)).toMatchObject(Array(2).fill({ state: 'DELIVERED' }))
+  await tryOut()
+  await receiver.waitForRequests(3)
 })
 
 test.each([500, 410])('a test that is answered %i is over, and the endpoint as it was', async (status) => {
