@@ -91,7 +91,7 @@ export function shareRoom(
 }
 
 /** The first tickets of an endpoint go before everybody's later ones: a hanging endpoint's twentieth never delays another's first. */
-const SHALLOW = 2
+export const SHALLOW = 2
 
 export const SHALLOW_PRIORITY = 2
 export const HIGHEST_PRIORITY = 3

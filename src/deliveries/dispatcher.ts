@@ -138,7 +138,7 @@ function launch(context: Sending, prepared: Prepared): boolean {
 }
 
 function launchNow(context: Sending, prepared: Prepared): boolean {
-  const release = context.slots.take(prepared.delivery.tenantId)
+  const release = context.slots.take(prepared.delivery.tenantId, prepared.delivery.endpointId)
   if (release === null) return false
   void send(context, prepared)
     .catch((err) => {

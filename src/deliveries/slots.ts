@@ -1,12 +1,13 @@
-import type { TenantId } from '../../schema/ids.ts'
+import type { EndpointId, TenantId } from '../../schema/ids.ts'
+import { SHALLOW } from './admission.ts'
 
 /**
  * How many requests a worker has in flight. A request that waits for its receiver longer than `PATIENCE_MS` costs a socket
  * and nothing else, so it stops counting: receivers that hang do not use up the worker. Sockets have a bound of their own.
  */
 export type Slots = {
-  /** Takes a slot for a tenant's request and returns how to give it back; null where there is none, or none for this tenant. */
-  take(tenant: TenantId): (() => void) | null
+  /** Takes a slot for a request and returns how to give it back; null where there is none, or none for this tenant or endpoint. */
+  take(tenant: TenantId, endpoint: EndpointId): (() => void) | null
   free(): number
   /** Free slots without those kept for the first deliveries of each endpoint. */
   freeForAny(): number
@@ -19,9 +20,10 @@ const PATIENCE_MS = 250
 const SOCKETS_PER_SLOT = 8
 // A quarter is kept for the first few deliveries of each endpoint, so that a burst of slow ones cannot fill everything.
 const KEPT_SHARE = 0.25
-// Where most sockets are open, who has many of them gets no more: one tenant with very many receivers that hang kept another
-// one waiting for 8 s, until they timed out. A tenant that is alone can use three quarters.
+// Where many sockets are open, a tenant that has a good part of them gets more for the first few requests of each endpoint
+// only, and in the end for nothing: one with very many receivers that hang kept another one waiting for 8 s, until they timed out.
 const CROWDED_SHARE = 0.75
+const FULL_SHARE = 0.875
 const TENANT_SHARE = 0.25
 
 export function createSlots(concurrency: number, onFreed: () => void): Slots {
@@ -30,7 +32,12 @@ export function createSlots(concurrency: number, onFreed: () => void): Slots {
   let closed = false
   let whenEmpty: (() => void) | null = null
   const sockets = concurrency * SOCKETS_PER_SLOT
-  const ofTenant = new Map<TenantId, number>()
+  const openOf = createCounts()
+  const mayTake = (tenant: TenantId, endpoint: EndpointId) => {
+    if (open >= sockets) return false
+    if (open < sockets * CROWDED_SHARE || openOf.count(tenant) < sockets * TENANT_SHARE) return true
+    return open < sockets * FULL_SHARE && openOf.count(endpoint) < SHALLOW
+  }
 
   const free = () => Math.min(concurrency - counted, sockets - open)
   const changed = () => {
@@ -41,10 +48,9 @@ export function createSlots(concurrency: number, onFreed: () => void): Slots {
   return {
     free,
     freeForAny: () => free() - Math.floor(concurrency * KEPT_SHARE),
-    take(tenant) {
-      const own = ofTenant.get(tenant) ?? 0
-      if (open >= sockets || (open >= sockets * CROWDED_SHARE && own >= sockets * TENANT_SHARE)) return null
-      ofTenant.set(tenant, own + 1)
+    take(tenant, endpoint) {
+      if (!mayTake(tenant, endpoint)) return null
+      openOf.add(tenant, endpoint)
       counted++
       open++
       let counts = true
@@ -58,9 +64,7 @@ export function createSlots(concurrency: number, onFreed: () => void): Slots {
       return () => {
         clearTimeout(timer)
         open--
-        const left = (ofTenant.get(tenant) ?? 1) - 1
-        if (left === 0) ofTenant.delete(tenant)
-        else ofTenant.set(tenant, left)
+        openOf.remove(tenant, endpoint)
         if (counts) stopCounting()
         else changed()
       }
@@ -76,6 +80,25 @@ export function createSlots(concurrency: number, onFreed: () => void): Slots {
     },
     close() {
       closed = true
+    },
+  }
+}
+
+/** Counts by id; an id with nothing open takes no memory. */
+function createCounts() {
+  const counts = new Map<string, number>()
+  const change = (id: string, by: number) => {
+    const count = (counts.get(id) ?? 0) + by
+    if (count === 0) counts.delete(id)
+    else counts.set(id, count)
+  }
+  return {
+    count: (id: string) => counts.get(id) ?? 0,
+    add: (...ids: string[]) => {
+      for (const id of ids) change(id, 1)
+    },
+    remove: (...ids: string[]) => {
+      for (const id of ids) change(id, -1)
     },
   }
 }
