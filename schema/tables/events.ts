@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { boolean, index, text } from 'drizzle-orm/pg-core'
 import { id, moment, postrider } from './postrider.ts'
 
@@ -18,7 +19,10 @@ export const events = postrider.table(
     occurredAt: moment('occurred_at').notNull(),
     routedAt: moment('routed_at'),
   },
-  (table) => [index('events_of_tenant').on(table.tenantId, table.id)],
+  (table) => [
+    index('events_of_tenant').on(table.tenantId, table.id),
+    index('events_for_tests').on(table.tenantId, table.id).where(sql`${table.isTest}`),
+  ],
 )
 
 /** The payload's own bytes as text, never jsonb: what is stored is what is signed and sent. Partitioned like `events`. */

@@ -97,7 +97,7 @@ async function promoteRetryTickets({ db, tickets, clock }: PromoterContext): Pro
       const ids = claims.map(({ data }) => data.delivery).sort()
       const { lowest, highest } = boundsOf(ids)
       const rows = await tx<DueRow[]>`
-        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 and replay_id is null as "firstAttempt" from postrider.deliveries
         where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and waiting_for = 'RETRY'
           -- A ticket may be left from an earlier wait; one that comes a moment early is made up for by the row.
           and next_attempt_at <= ${now.toISOString()}
@@ -123,7 +123,7 @@ async function promoteDueRows({
     if (nextDueAt === null || nextDueAt > now) return { admitted, nextDueAt }
     const found = await db.transaction(async (tx) => {
       const rows = await tx<DueRow[]>`
-        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 and replay_id is null as "firstAttempt" from postrider.deliveries
         where waiting_for = 'RETRY' and next_attempt_at <= ${now.toISOString()}
         order by next_attempt_at limit ${MOST_PER_ROUND} for update skip locked`
       admitted += await admitDue(tx, tickets, rows, now)
