@@ -1,0 +1,87 @@
+import type { EndpointId, ReplayId, TenantId } from '../../schema/ids.ts'
+import type { ReplayState } from '../../schema/states.ts'
+import type { StoredSelection } from '../../schema/tables/replays.ts'
+import { deliveryCondition } from '../deliveries/find.ts'
+import { type Tx, toDate } from '../postgres/client.ts'
+import { bringMissed } from './bring-missed.ts'
+import { handOver } from './hand-over.ts'
+import { filterOf } from './selection.ts'
+import type { Part, Step, StepContext } from './step.ts'
+import { takeBack } from './take-back.ts'
+
+export type TurnContext = StepContext & { perSecond: number }
+
+// Between two turns of one replay, whatever they did: other work comes in between.
+const LEAST_PAUSE_MS = 20
+// Where there was no room: by then something has been answered.
+const CROWDED_PAUSE_MS = 100
+
+type ReplayRow = {
+  id: ReplayId
+  tenantId: TenantId
+  selection: StoredSelection
+  state: ReplayState
+  upTo: string
+  createdAt: string
+}
+
+/**
+ * One step of the replay whose turn it is, in one transaction with its new position and counts: whatever dies, nothing is
+ * repeated and nothing is left out. Null: nobody's turn has come. Replays take turns, and so do the endpoints of each.
+ */
+export function takeTurn(context: TurnContext): Promise<{ redelivered: number } | null> {
+  return context.db.transaction(async (tx) => {
+    const now = context.clock.now()
+    const [replay] = await tx<ReplayRow[]>`
+      select id, tenant_id as "tenantId", selection, state, up_to as "upTo", created_at as "createdAt" from postrider.replays
+      where next_turn_at <= ${now.toISOString()} order by next_turn_at, id limit 1 for update skip locked`
+    if (!replay) return null
+    const [place] = await tx<{ endpointId: EndpointId; position: string }[]>`
+      select endpoint_id as "endpointId", position from postrider.replay_parts
+      where replay_id = ${replay.id} and next_turn_at is not null order by next_turn_at, endpoint_id limit 1`
+    const { id: replayId, tenantId, upTo, createdAt } = replay
+    const step = place
+      ? await takeStep(context, tx, replay, { replayId, tenantId, upTo, createdAt: toDate(createdAt), ...place })
+      : null
+    if (place) await savePart(tx, replay.id, place.endpointId, step, now)
+    await saveReplay(tx, replay, step, now, context.perSecond)
+    return { redelivered: step?.redelivered ?? 0 }
+  })
+}
+
+/** Null: the endpoint was deleted. */
+function takeStep(context: TurnContext, tx: Tx, { state, selection }: ReplayRow, part: Part): Promise<Step | null> {
+  if (state === 'CANCELLED') return takeBack(context, tx, part)
+  if ('missed' in selection) return bringMissed(context, tx, part)
+  return handOver(context, tx, part, deliveryCondition(filterOf(selection)))
+}
+
+async function savePart(tx: Tx, replay: ReplayId, endpoint: EndpointId, step: Step | null, now: Date): Promise<void> {
+  const next = step?.left ? new Date(now.getTime() + (step.crowded ? CROWDED_PAUSE_MS : 0)) : null
+  await tx`
+    update postrider.replay_parts set position = coalesce(${step?.position ?? null}::uuid, position), next_turn_at = ${next?.toISOString() ?? null}
+    where replay_id = ${replay} and endpoint_id = ${endpoint}`
+}
+
+/** A replay that has no part left to go on with has ended. */
+async function saveReplay(tx: Tx, replay: ReplayRow, step: Step | null, now: Date, perSecond: number): Promise<void> {
+  const redelivered = step?.redelivered ?? 0
+  const pauseMs = Math.max(LEAST_PAUSE_MS, (Math.max(0, redelivered) * 1000) / perSecond)
+  const [left] = await tx<[{ next: string | null; living: boolean }]>`
+    select min(part.next_turn_at) as next, coalesce(bool_or(endpoint.deleted_at is null), true) as living
+    from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
+    where replay_id = ${replay.id}`
+  const nextPart = toDate(left.next)
+  const next = nextPart && new Date(Math.max(nextPart.getTime(), now.getTime() + pauseMs))
+  const ended = next === null && replay.state === 'RUNNING'
+  const state = ended ? (step === null && !left.living ? 'FAILED' : 'COMPLETED') : replay.state
+  await tx`
+    update postrider.replays set state = ${state}, failure = ${state === 'FAILED' ? 'ENDPOINT_DELETED' : null},
+      next_turn_at = ${next?.toISOString() ?? null}, finished_at = coalesce(finished_at, ${ended ? now.toISOString() : null}::timestamptz),
+      redelivered = redelivered + ${redelivered},
+      -- A delivery that was settled in the very moment of the start may have been counted as pending.
+      total = greatest(total, redelivered + ${redelivered}),
+      skipped = case when ${ended} then greatest(total, redelivered + ${redelivered}) - redelivered - ${redelivered}
+        else least(skipped, greatest(total, redelivered + ${redelivered}) - redelivered - ${redelivered}) end
+    where id = ${replay.id}`
+}
