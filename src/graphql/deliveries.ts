@@ -137,7 +137,7 @@ builder.mutationFields((t) => ({
   }),
 }))
 
-const DeliveryFilter = builder.inputType('DeliveryFilter', {
+export const DeliveryFilter = builder.inputType('DeliveryFilter', {
   description: 'Which deliveries: AND between the fields, OR inside each. Up to 100 values in a field.',
   fields: (t) => ({
     endpointIds: t.idList({ description: 'To one of these endpoints, `ep_…`.' }),
