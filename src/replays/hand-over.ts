@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { and, asc, eq, gt, isNull, lte, ne, type SQL } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, lte, ne, type SQL, sql } from 'drizzle-orm'
 import { QueryBuilder } from 'drizzle-orm/pg-core'
 import type { DeliveryId, EventId } from '../../schema/ids.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import { boundsOf } from '../deliveries/admit.ts'
 import type { Tx } from '../postgres/client.ts'
+import { together } from '../postgres/together.ts'
 import {
   admitReplayed,
   type HandedOver,
@@ -31,13 +32,9 @@ export async function handOver(
 ): Promise<Step | null> {
   const now = clock.now()
   // Read before the endpoint is locked: a filter that hardly matches anything may take its time.
-  const horizon = await readHorizon(tx, part)
-  const candidates = await readCandidates(tx, { ...part, upTo: horizon ?? part.upTo }, filter)
-  const able = await sendable(
-    tx,
-    candidates.map(({ eventId }) => eventId),
-  )
-  const place = await lockPlace(tx, part.endpointId, MOST, now)
+  const [horizon, candidates] = await together([readHorizon(tx, part), readCandidates(tx, part, filter)])
+  const events = candidates.map(({ eventId }) => eventId)
+  const [able, place] = await together([sendable(tx, events), lockPlace(tx, part.endpointId, MOST, now)])
   if (place === null) return null
   const all = candidates.length < MOST
   const end = all ? (horizon ?? part.upTo) : (candidates.at(-1) as Candidate).id
@@ -55,10 +52,18 @@ async function readHorizon(tx: Tx, { endpointId, position, upTo }: Part): Promis
   return row?.id ?? null
 }
 
+/** The same in SQL. */
+function horizonOf({ endpointId, position, upTo }: Part): SQL {
+  return sql`coalesce((
+    select id from postrider.deliveries where endpoint_id = ${endpointId} and id > ${position} and id <= ${upTo}
+    order by id offset ${MOST_LOOKED_AT} limit 1
+  ), ${upTo})`
+}
+
 type Candidate = { id: DeliveryId; eventId: EventId }
 
 async function readCandidates(tx: Tx, part: Part, filter: SQL | undefined): Promise<Candidate[]> {
-  const { sql, params } = new QueryBuilder()
+  const query = new QueryBuilder()
     .select({ id: deliveries.id, eventId: deliveries.eventId })
     .from(deliveries)
     .where(
@@ -66,7 +71,7 @@ async function readCandidates(tx: Tx, part: Part, filter: SQL | undefined): Prom
         eq(deliveries.tenantId, part.tenantId),
         eq(deliveries.endpointId, part.endpointId),
         gt(deliveries.id, part.position as DeliveryId),
-        lte(deliveries.id, part.upTo as DeliveryId),
+        lte(deliveries.id, horizonOf(part)),
         filter,
         ne(deliveries.state, 'PENDING'),
         isNull(deliveries.requestedTrigger),
@@ -79,7 +84,7 @@ async function readCandidates(tx: Tx, part: Part, filter: SQL | undefined): Prom
     .toSQL()
   // Drizzle has the filter, the transaction is the driver's.
   return tx
-    .unsafe<{ id: DeliveryId; event_id: EventId }[]>(sql, params as never[])
+    .unsafe<{ id: DeliveryId; event_id: EventId }[]>(query.sql, query.params as never[])
     .then((rows) => rows.map(({ id, event_id }) => ({ id, eventId: event_id })))
 }
 

@@ -17,6 +17,8 @@ export type ReplayRunner = {
 
 const POLL_MS = 1000
 const PAUSE_AFTER_ERROR_MS = 500
+// Another process has the turn.
+const OTHERS_TURN_MS = 10
 // A tenth of what one process delivers: a replay is to be done soon, and not to be noticed.
 const PER_SECOND = 250
 
@@ -31,17 +33,21 @@ export function createReplayRunner(parts: ReplayRunnerContext): ReplayRunner {
   const untilNextTurn = async () => {
     const [row] = await db.sql<{ next: string | null }[]>`select min(next_turn_at) as next from postrider.replays`
     const next = toDate(row?.next ?? null)
-    // At least a moment: the turn that is due may be another process's.
-    return next === null ? POLL_MS : Math.max(5, Math.min(POLL_MS, next.getTime() - clock.now().getTime()))
+    return next === null ? POLL_MS : Math.min(POLL_MS, next.getTime() - clock.now().getTime())
   }
   const run = async () => {
     while (!stopping) {
       nudged = false
       try {
+        const ms = await untilNextTurn()
+        if (ms > 0) {
+          if (!nudged && !stopping) await pause.for(ms)
+          continue
+        }
         const turn = await again(() => takeTurn(context))
         if (turn !== null) wake.signal('replay-progress')
         if (turn !== null && turn.redelivered !== 0) wake.signal('deliver')
-        if (turn === null && !nudged && !stopping) await pause.for(await untilNextTurn())
+        if (turn === null && !stopping) await pause.for(OTHERS_TURN_MS)
       } catch (err) {
         log.error({ err }, 'A replay could not be taken on; trying again')
         if (!stopping) await pause.for(PAUSE_AFTER_ERROR_MS)

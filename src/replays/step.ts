@@ -14,7 +14,7 @@ import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { type ReplayRoom, replayRoom } from './room.ts'
+import { type Replayed, type ReplayRoom, replayRoom } from './room.ts'
 
 /** What steps need. */
 export type StepContext = { db: Db; tickets: Tickets; clock: Clock; operationsTenantId: TenantId }
@@ -38,23 +38,31 @@ export type Step = { redelivered: number; position: string; left: boolean; crowd
 /** One delivery that is handed over: its ticket, or null where it waits in its line. */
 export type HandedOver = Pick<Ticketed, 'delivery' | 'depth' | 'at'> & { ticket: string | null }
 
+// As many as an endpoint may have under way at the most: to know of more is of no use.
+const MOST_PLACES = 1000
+
 export type Place = { room: ReplayRoom; allowance: Allowance }
 
 /** Locks the endpoint and says what it has room for; null when it was deleted. */
 export async function lockPlace(tx: Tx, endpoint: EndpointId, most: number, now: Date): Promise<Place | null> {
-  const allowance = (await lockAllowances(tx, [endpoint], now)).get(endpoint)
+  // The second goes over the wire behind the lock of the first, and sees what those who held it before have done.
+  const [allowances, own] = await together([lockAllowances(tx, [endpoint], now), countReplayed(tx, endpoint, now)])
+  const allowance = allowances.get(endpoint)
   if (!allowance || allowance.deleted) return null
-  const [own] = await tx<[{ ticketed: number; waiting: number }]>`
+  return { room: replayRoom(allowance, own, most, now), allowance }
+}
+
+async function countReplayed(tx: Tx, endpoint: EndpointId, now: Date): Promise<Replayed> {
+  const [own] = await tx<[Replayed]>`
     select (
       select count(*)::int from postrider.deliveries
       where endpoint_id = ${endpoint} and ticket_id is not null and replay_id is not null and id <= ${newestId(now)}
     ) as ticketed, (
       select count(*)::int from (
-        select from postrider.deliveries
-        where endpoint_id = ${endpoint} and waiting_for = 'REPLAY' limit ${allowance.maxInFlight}
+        select from postrider.deliveries where endpoint_id = ${endpoint} and waiting_for = 'REPLAY' limit ${MOST_PLACES}
       ) waiting
     ) as waiting`
-  return { room: replayRoom(allowance, own, most, now), allowance }
+  return own
 }
 
 /** The rows are written: gives those with tickets their tickets, and sees to it that the others are found. Under the lock of `lockPlace`. */

@@ -3,6 +3,7 @@ import type { ReplayState } from '../../schema/states.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { deliveryCondition } from '../deliveries/find.ts'
 import { type Tx, toDate } from '../postgres/client.ts'
+import { together } from '../postgres/together.ts'
 import { bringMissed } from './bring-missed.ts'
 import { handOver } from './hand-over.ts'
 import { filterOf } from './selection.ts'
@@ -23,6 +24,9 @@ type ReplayRow = {
   state: ReplayState
   upTo: string
   createdAt: string
+  /** The part whose turn it is; null: none is left. */
+  endpointId: EndpointId | null
+  position: string | null
 }
 
 /**
@@ -33,44 +37,61 @@ export function takeTurn(context: TurnContext): Promise<{ redelivered: number } 
   return context.db.transaction(async (tx) => {
     const now = context.clock.now()
     const [replay] = await tx<ReplayRow[]>`
-      select id, tenant_id as "tenantId", selection, state, up_to as "upTo", created_at as "createdAt" from postrider.replays
-      where next_turn_at <= ${now.toISOString()} order by next_turn_at, id limit 1 for update skip locked`
+      select id, tenant_id as "tenantId", selection, state, up_to as "upTo", created_at as "createdAt",
+        part.endpoint_id as "endpointId", part.position
+      from postrider.replays left join lateral (
+        select endpoint_id, position from postrider.replay_parts
+        where replay_id = replays.id and next_turn_at is not null order by next_turn_at, endpoint_id limit 1
+      ) part on true
+      where next_turn_at <= ${now.toISOString()} order by next_turn_at, id limit 1 for update of replays skip locked`
     if (!replay) return null
-    const [place] = await tx<{ endpointId: EndpointId; position: string }[]>`
-      select endpoint_id as "endpointId", position from postrider.replay_parts
-      where replay_id = ${replay.id} and next_turn_at is not null order by next_turn_at, endpoint_id limit 1`
-    const { id: replayId, tenantId, upTo, createdAt } = replay
-    const step = place
-      ? await takeStep(context, tx, replay, { replayId, tenantId, upTo, createdAt: toDate(createdAt), ...place })
-      : null
-    if (place) await savePart(tx, replay.id, place.endpointId, step, now)
-    await saveReplay(tx, replay, step, now, context.perSecond)
+    const step = replay.endpointId === null ? null : await takeStep(context, tx, replay)
+    const [, left] = await together([savePart(tx, replay, step, now), readLeft(tx, replay.id)])
+    await saveReplay(tx, replay, step, left, now, context.perSecond)
     return { redelivered: step?.redelivered ?? 0 }
   })
 }
 
 /** Null: the endpoint was deleted. */
-function takeStep(context: TurnContext, tx: Tx, { state, selection }: ReplayRow, part: Part): Promise<Step | null> {
-  if (state === 'CANCELLED') return takeBack(context, tx, part)
+function takeStep(context: TurnContext, tx: Tx, replay: ReplayRow): Promise<Step | null> {
+  const { id, tenantId, upTo, createdAt, selection } = replay
+  const [endpointId, position] = [replay.endpointId as EndpointId, replay.position as string]
+  const part: Part = { replayId: id, tenantId, endpointId, position, upTo, createdAt: toDate(createdAt) }
+  if (replay.state === 'CANCELLED') return takeBack(context, tx, part)
   if ('missed' in selection) return bringMissed(context, tx, part)
   return handOver(context, tx, part, deliveryCondition(filterOf(selection)))
 }
 
-async function savePart(tx: Tx, replay: ReplayId, endpoint: EndpointId, step: Step | null, now: Date): Promise<void> {
+async function savePart(tx: Tx, { id, endpointId }: ReplayRow, step: Step | null, now: Date): Promise<void> {
+  if (endpointId === null) return
   const next = step?.left ? new Date(now.getTime() + (step.crowded ? CROWDED_PAUSE_MS : 0)) : null
   await tx`
     update postrider.replay_parts set position = coalesce(${step?.position ?? null}::uuid, position), next_turn_at = ${next?.toISOString() ?? null}
-    where replay_id = ${replay} and endpoint_id = ${endpoint}`
+    where replay_id = ${id} and endpoint_id = ${endpointId}`
+}
+
+/** When the first of its parts goes on, if there is one, and whether any of its endpoints is still there. */
+type Left = { next: string | null; living: boolean }
+
+async function readLeft(tx: Tx, replay: ReplayId): Promise<Left> {
+  const [left] = await tx<[Left]>`
+    select min(part.next_turn_at) as next, coalesce(bool_or(endpoint.deleted_at is null), true) as living
+    from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
+    where replay_id = ${replay}`
+  return left
 }
 
 /** A replay that has no part left to go on with has ended. */
-async function saveReplay(tx: Tx, replay: ReplayRow, step: Step | null, now: Date, perSecond: number): Promise<void> {
+async function saveReplay(
+  tx: Tx,
+  replay: ReplayRow,
+  step: Step | null,
+  left: Left,
+  now: Date,
+  perSecond: number,
+): Promise<void> {
   const redelivered = step?.redelivered ?? 0
   const pauseMs = Math.max(LEAST_PAUSE_MS, (Math.max(0, redelivered) * 1000) / perSecond)
-  const [left] = await tx<[{ next: string | null; living: boolean }]>`
-    select min(part.next_turn_at) as next, coalesce(bool_or(endpoint.deleted_at is null), true) as living
-    from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
-    where replay_id = ${replay.id}`
   const nextPart = toDate(left.next)
   const next = nextPart && new Date(Math.max(nextPart.getTime(), now.getTime() + pauseMs))
   const ended = next === null && replay.state === 'RUNNING'
