@@ -91,7 +91,7 @@ export function tally(
     const { pending, ...counts } = row as NonNullable<typeof row>
     expect(pending).toBe(0)
     return { ...counts, recorded }
-  }, 40_000)
+  }, 120_000)
 }
 
 /** How often each webhook-id of this type came. */
