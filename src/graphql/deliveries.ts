@@ -53,7 +53,7 @@ builder.objectFields(DeliveryRef, (t) => ({
     type: DeliveryWaitEnum,
     nullable: true,
     description:
-      'Why it does not go at this moment; null while it goes, and once it is settled, unless a retry by hand waits.',
+      'Why it does not go at this moment; null while it goes, and once it is settled, unless a retry by hand or a replay waits.',
     resolve: async (delivery, _, { loaders }) => waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
   }),
   attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),

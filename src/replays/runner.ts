@@ -1,6 +1,5 @@
 import type { Log } from '../log.ts'
 import { toDate } from '../postgres/client.ts'
-import { again } from '../postgres/deadlock.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { StepContext } from './step.ts'
@@ -44,7 +43,7 @@ export function createReplayRunner(parts: ReplayRunnerContext): ReplayRunner {
           if (!nudged && !stopping) await pause.for(ms)
           continue
         }
-        const turn = await again(() => takeTurn(context))
+        const turn = await takeTurn(context)
         if (turn !== null) wake.signal('replay-progress')
         if (turn !== null && turn.redelivered !== 0) wake.signal('deliver')
         if (turn === null && !stopping) await pause.for(OTHERS_TURN_MS)

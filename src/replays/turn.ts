@@ -3,6 +3,7 @@ import type { ReplayState } from '../../schema/states.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { deliveryCondition } from '../deliveries/find.ts'
 import { type Tx, toDate } from '../postgres/client.ts'
+import { again } from '../postgres/deadlock.ts'
 import { together } from '../postgres/together.ts'
 import { bringMissed } from './bring-missed.ts'
 import { handOver } from './hand-over.ts'
@@ -16,6 +17,7 @@ export type TurnContext = StepContext & { perSecond: number }
 const LEAST_PAUSE_MS = 20
 // Where there was no room: by then something has been answered.
 const CROWDED_PAUSE_MS = 100
+const AFTER_ERROR_MS = 5000
 
 type ReplayRow = {
   id: ReplayId
@@ -33,7 +35,18 @@ type ReplayRow = {
  * One step of the replay whose turn it is, in one transaction with its new position and counts: whatever dies, nothing is
  * repeated and nothing is left out. Null: nobody's turn has come. Replays take turns, and so do the endpoints of each.
  */
-export function takeTurn(context: TurnContext): Promise<{ redelivered: number } | null> {
+export async function takeTurn(context: TurnContext): Promise<{ redelivered: number } | null> {
+  let taken: ReplayId | null = null
+  try {
+    return await again(() => takeNext(context, (replay) => (taken = replay)))
+  } catch (error) {
+    // Before it is tried again it is the others' turn.
+    if (taken !== null) await postpone(context, taken).catch(() => {})
+    throw error
+  }
+}
+
+function takeNext(context: TurnContext, onTaken: (replay: ReplayId) => void): Promise<{ redelivered: number } | null> {
   return context.db.transaction(async (tx) => {
     const now = context.clock.now()
     const [replay] = await tx<ReplayRow[]>`
@@ -45,11 +58,17 @@ export function takeTurn(context: TurnContext): Promise<{ redelivered: number } 
       ) part on true
       where next_turn_at <= ${now.toISOString()} order by next_turn_at, id limit 1 for update of replays skip locked`
     if (!replay) return null
+    onTaken(replay.id)
     const step = replay.endpointId === null ? null : await takeStep(context, tx, replay)
     const [, left] = await together([savePart(tx, replay, step, now), readLeft(tx, replay.id)])
     await saveReplay(tx, replay, step, left, now, context.perSecond)
     return { redelivered: step?.redelivered ?? 0 }
   })
+}
+
+async function postpone({ db, clock }: TurnContext, replay: ReplayId): Promise<void> {
+  const next = new Date(clock.now().getTime() + AFTER_ERROR_MS).toISOString()
+  await db.sql`update postrider.replays set next_turn_at = ${next} where id = ${replay} and next_turn_at is not null`
 }
 
 /** Null: the endpoint was deleted. */

@@ -186,6 +186,23 @@ describe('a replay', () => {
   })
 })
 
+test('a replay that cannot be taken on holds up no other', async () => {
+  const { engine, settled, start, ended, quiet, replay } = await replayWorld()
+  await settled(5)
+  const broken = await start({ deliveries: {} })
+  await ended(broken)
+  await quiet()
+  const selection = JSON.stringify({ deliveries: { endpointIds: ['nonsense'] } })
+  await engine.db.sql`update postrider.replay_parts set next_turn_at = now() where replay_id = ${broken}`
+  await engine.db.sql`
+    update postrider.replays set selection = ${selection}::text::jsonb, state = 'RUNNING', finished_at = null,
+      next_turn_at = now() - interval '1 hour' where id = ${broken}`
+  expect(await ended(await start({ deliveries: {} }))).toMatchObject({ state: 'COMPLETED', redelivered: 5 })
+  const { state, nextTurnAt } = await replay(broken)
+  expect(state).toBe('RUNNING')
+  expect(nextTurnAt?.getTime()).toBeGreaterThan(Date.now())
+})
+
 describe('an endpoint', () => {
   test('that is paused gets its replay when it is resumed, after what is new', async () => {
     const { engine, receiver, endpoint, settled, preview, start, ended, replay } = await replayWorld()
