@@ -12,6 +12,8 @@ export const ERROR_CODES = {
   ATTEMPT_IN_FLIGHT: 'An attempt of this delivery is being made at this moment; wait for its result.',
   OUT_OF_ORDER: 'The delivery waits for the one before it in its lane, and must not go before it.',
   NOT_PENDING: 'The delivery is settled already: there is nothing to cancel.',
-  ENDPOINT_DELETED: 'The endpoint of this delivery was deleted, and its secrets with it.',
+  ENDPOINT_DELETED: 'The endpoint was deleted, and its secrets with it.',
+  NOT_RUNNING: 'The replay has ended, and nothing of it waits any more: there is nothing to cancel.',
+  TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
 } as const
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -18,6 +18,7 @@ export type EndpointId = Id<'ep'>
 export type SecretId = Id<'sec'>
 export type DeliveryId = Id<'dlv'>
 export type AttemptId = Id<'att'>
+export type ReplayId = Id<'rpl'>
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'
 const VALUES = new Map([...ALPHABET].map((character, value) => [character, BigInt(value)]))

@@ -5,21 +5,28 @@ export type DeliveryState = (typeof DELIVERY_STATES)[number]
 
 /**
  * Why a delivery without a ticket waits, as stored: for room at its endpoint, in the line of what was asked for by hand
- * (REQUESTED), of first attempts (ALLOWANCE) or of retries that are due (RETRY_ALLOWANCE); for its time; or for the one before
- * it in its lane. PAUSED and DISABLED are
+ * (REQUESTED), of first attempts (ALLOWANCE), of retries that are due (RETRY_ALLOWANCE) or of what a replay sends again
+ * (REPLAY); for its time; or for the one before it in its lane. PAUSED and DISABLED are
  * its endpoint's state, seen when read.
  */
-export const STORED_WAITS = ['REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'RETRY', 'ORDER'] as const
+export const STORED_WAITS = ['REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'REPLAY', 'RETRY', 'ORDER'] as const
 export type StoredWait = (typeof STORED_WAITS)[number]
 /** The lines for room, in the order in which they are served. */
-export const LINES = ['REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE'] as const satisfies StoredWait[]
+export const LINES = ['REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'REPLAY'] as const satisfies StoredWait[]
 export type Line = (typeof LINES)[number]
 
 export const DELIVERY_WAITS = ['ALLOWANCE', 'RETRY', 'ORDER', 'PAUSED', 'DISABLED'] as const
 export type DeliveryWait = (typeof DELIVERY_WAITS)[number]
 
-export const ATTEMPT_TRIGGERS = ['SCHEDULE', 'MANUAL', 'TEST'] as const
+export const ATTEMPT_TRIGGERS = ['SCHEDULE', 'MANUAL', 'REPLAY', 'TEST'] as const
 export type AttemptTrigger = (typeof ATTEMPT_TRIGGERS)[number]
+
+export const REPLAY_STATES = ['RUNNING', 'COMPLETED', 'CANCELLED', 'FAILED'] as const
+export type ReplayState = (typeof REPLAY_STATES)[number]
+
+/** Why a replay could not be finished. */
+export const REPLAY_FAILURES = ['ENDPOINT_DELETED'] as const
+export type ReplayFailure = (typeof REPLAY_FAILURES)[number]
 
 export const ENDPOINT_STATES = ['ACTIVE', 'PAUSED', 'DISABLED'] as const
 export type EndpointState = (typeof ENDPOINT_STATES)[number]

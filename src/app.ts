@@ -17,6 +17,7 @@ import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
 import { createWake, type Wake } from './queue/wake.ts'
+import { createReplayProgress } from './replays/progress.ts'
 import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
@@ -139,12 +140,15 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
   const feed = createFeed({ ...common, epoch })
   onEnd(() => feed.close())
+  const replayProgress = createReplayProgress(common)
+  onEnd(() => replayProgress.close())
   const capabilities = createCapabilities({
     ...parts,
     tickets: queue.tickets,
     publisher,
     redeliverer: createRedeliverer(common),
     feed,
+    replayProgress,
   })
   const server = createHttpServer({
     config,

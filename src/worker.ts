@@ -12,6 +12,7 @@ import type { Clock } from './postgres/clock.ts'
 import type { Queue } from './queue/open.ts'
 import type { Tickets } from './queue/tickets.ts'
 import type { Wake } from './queue/wake.ts'
+import { createReplayRunner } from './replays/runner.ts'
 import { makePartitions } from './retention/partitions.ts'
 import { createRouter } from './routing/router.ts'
 import { sweepEvents } from './routing/sweep.ts'
@@ -29,6 +30,8 @@ export type WorkerContext = {
   concurrency: number
   healthRules: HealthRules
   operationsTenantId: TenantId
+  /** How many deliveries a replay hands over in a second; for tests that have no time. */
+  replaysPerSecond?: number
 }
 
 export type Worker = {
@@ -48,6 +51,7 @@ export async function startWorker({
   concurrency,
   healthRules,
   operationsTenantId,
+  replaysPerSecond,
 }: WorkerContext): Promise<Worker> {
   const { tickets, scheduledWork } = queue
   const common = { db, sql: db.sql, tickets, wake, clock, log }
@@ -64,16 +68,22 @@ export async function startWorker({
   })
   const dispatcher = createDispatcher({ ...common, egress, sealer, concurrency, settling })
   const router = createRouter({ ...common, operationsTenantId })
+  const replays = createReplayRunner({
+    ...common,
+    operationsTenantId,
+    ...(replaysPerSecond ? { perSecond: replaysPerSecond } : {}),
+  })
   const silence = [
     wake.on('outbox', router.nudge),
     wake.on('deliver', dispatcher.nudge),
     wake.on('promote', promoter.nudge),
+    wake.on('replays', replays.nudge),
   ]
 
   return {
     async stop(deadline) {
       for (const stop of silence) stop()
-      await Promise.all([router.stop(), promoter.stop(), dispatcher.stop(deadline)])
+      await Promise.all([router.stop(), replays.stop(), promoter.stop(), dispatcher.stop(deadline)])
       await settling.drain(deadline)
     },
   }

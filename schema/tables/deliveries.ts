@@ -32,6 +32,8 @@ export const deliveries = postrider.table(
     nextAttemptAt: moment('next_attempt_at'),
     requestedTrigger: text('requested_trigger').$type<AttemptTrigger>(),
     requestedAt: moment('requested_at'),
+    /** The replay that sends it (again), until it is settled. */
+    replayId: id<'rpl'>('replay_id'),
     lastAttemptId: id<'att'>('last_attempt_id'),
     createdAt: moment('created_at').notNull(),
     settledAt: moment('settled_at'),
@@ -58,6 +60,14 @@ export const deliveries = postrider.table(
     check(
       'deliveries_retry_has_a_time',
       sql`${table.waitingFor} is distinct from 'RETRY' or ${table.nextAttemptAt} is not null`,
+    ),
+    check(
+      'deliveries_replay_goes_or_waits',
+      sql`${table.replayId} is null or ${table.ticketId} is not null or ${table.waitingFor} is not null`,
+    ),
+    check(
+      'deliveries_wait_for_replay',
+      sql`${table.waitingFor} is distinct from 'REPLAY' or ${table.replayId} is not null`,
     ),
     check('deliveries_in_lane_have_a_number', sql`(${table.lane} is null) = (${table.sequence} is null)`),
     check('deliveries_settled', sql`(${table.state} = 'PENDING') = (${table.settledAt} is null)`),

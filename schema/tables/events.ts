@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { boolean, index, text } from 'drizzle-orm/pg-core'
 import { id, moment, postrider } from './postrider.ts'
 
@@ -20,7 +21,10 @@ export const events = postrider.table(
     /** Since when routing it fails by our own fault; it is tried again now and then. */
     parkedAt: moment('parked_at'),
   },
-  (table) => [index('events_of_tenant').on(table.tenantId, table.id)],
+  (table) => [
+    index('events_of_tenant').on(table.tenantId, table.id),
+    index('events_for_tests').on(table.tenantId, table.id).where(sql`${table.isTest}`),
+  ],
 )
 
 /** The payload's own bytes as text, never jsonb: what is stored is what is signed and sent. Partitioned like `events`. */

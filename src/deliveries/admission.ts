@@ -73,21 +73,24 @@ function spacingMs(ratePerSecond: number): number {
 /**
  * How `room` is shared between the lines. What was asked for by hand goes first, somebody waits for it; then first attempts;
  * but each line keeps a quarter of the room for those behind it, or a steady stream would starve them. `chance` (0 to 1)
- * decides over what is no whole place.
+ * decides over what is no whole place. What replays send again comes last.
  */
 export function shareRoom(
   room: number,
   requested: number,
   first: number,
   again: number,
+  replayed: number,
   chance: number,
-): { requested: number; first: number; again: number } {
+): { requested: number; first: number; again: number; replayed: number } {
   const keptFor = (behind: number, of: number) => Math.min(behind, Math.floor(of / 4 + chance))
-  const byHand = Math.min(requested, room - keptFor(first + again, room))
+  const byHand = Math.min(requested, room - keptFor(first + again + replayed, room))
   const left = room - byHand
-  const taken = Math.min(first, left - keptFor(again, left))
-  const last = Math.min(again, left - taken)
-  return { requested: byHand, first: taken, again: last }
+  const taken = Math.min(first, left - keptFor(again + replayed, left))
+  const rest = left - taken
+  const retried = Math.min(again, rest - keptFor(replayed, rest))
+  const last = Math.min(replayed, rest - retried)
+  return { requested: byHand, first: taken, again: retried, replayed: last }
 }
 
 /** The first tickets of an endpoint go before everybody's later ones: a hanging endpoint's twentieth never delays another's first. */

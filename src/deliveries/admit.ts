@@ -138,7 +138,7 @@ async function park(tx: Tx, deliveries: readonly DeliveryId[]): Promise<void> {
 
 /** In which line a delivery waits for room. */
 export function waitForRoom(tx: Tx) {
-  return tx`case when requested_trigger is not null then 'REQUESTED' when scheduled_attempts_made = 0 then 'ALLOWANCE' else 'RETRY_ALLOWANCE' end`
+  return tx`case when requested_trigger <> 'REPLAY' then 'REQUESTED' when replay_id is not null then 'REPLAY' when scheduled_attempts_made = 0 then 'ALLOWANCE' else 'RETRY_ALLOWANCE' end`
 }
 
 /** Gives tickets to waiting deliveries of endpoints in backlog, as far as their allowances go. */
@@ -194,7 +194,7 @@ export async function chooseWaiting(
         and (${locked} or endpoint.rate_per_second is null and endpoint.ordering = 'NONE')
     ) allowed
     cross join lateral (
-      ${ofLine('REQUESTED')} union all ${ofLine('ALLOWANCE')} union all ${ofLine('RETRY_ALLOWANCE')}
+      ${ofLine('REQUESTED')} union all ${ofLine('ALLOWANCE')} union all ${ofLine('RETRY_ALLOWANCE')} union all ${ofLine('REPLAY')}
     ) waiting`
   return [...Map.groupBy(waiting, ({ endpoint }) => endpoint).values()].flatMap(shared)
 }
@@ -202,21 +202,23 @@ export async function chooseWaiting(
 /** Of what waits at one endpoint as many as there is room for. */
 function shared(waiting: readonly Waiting[]): Ticketed[] {
   const { ticketed, room } = waiting[0] as Waiting
-  const [requested, first, again] = LINES.map((line) => waiting.filter((one) => one.line === line)) as [
+  const [requested, first, again, replayed] = LINES.map((line) => waiting.filter((one) => one.line === line)) as [
+    Waiting[],
     Waiting[],
     Waiting[],
     Waiting[],
   ]
-  const share = shareRoom(room, requested.length, first.length, again.length, Math.random())
+  const share = shareRoom(room, requested.length, first.length, again.length, replayed.length, Math.random())
   const chosen = [
     ...requested.slice(0, share.requested),
     ...first.slice(0, share.first),
     ...again.slice(0, share.again),
+    ...replayed.slice(0, share.replayed),
   ]
   return chosen.map(({ delivery, endpoint, line }, index) => ({
     delivery,
     endpoint,
-    firstAttempt: line !== 'RETRY_ALLOWANCE',
+    firstAttempt: line === 'REQUESTED' || line === 'ALLOWANCE',
     ticket: randomUUID(),
     depth: ticketed + index,
     at: null,
@@ -242,7 +244,7 @@ export function deliverTicket({ delivery, endpoint, ticket, depth, firstAttempt,
 }
 
 /** Days made ahead need not be searched, but tomorrow: the clock of whoever published may be fast. */
-const newestId = (now: Date) => highestIdAt(now.getTime() + 86_400_000)
+export const newestId = (now: Date) => highestIdAt(now.getTime() + 86_400_000)
 
 /**
  * The bounds of some deliveries' ids: with them a statement touches their days only (a trial: 42 ms without, 4 ms with, at

@@ -115,17 +115,21 @@ export function plannedFor(
   return plannedAttempts(endpoint.retryPolicy ?? DEFAULT_RETRY_POLICY, delivery.scheduledAttemptsMade, nextAt)
 }
 
-function deliveryCondition(filter: Optional<DeliveryFilterInput>): SQL | undefined {
-  const endpointIds = readIds('ep', filter?.endpointIds, ['filter', 'endpointIds'])
-  const eventIds = readIds('evt', filter?.eventIds, ['filter', 'eventIds'])
-  const eventTypes = readEventTypes(filter?.eventTypes, ['filter', 'eventTypes'])
-  const states = readList(filter?.states, ['filter', 'states'])
+/** `path`: where the filter stands in the input. */
+export function deliveryCondition(
+  filter: Optional<DeliveryFilterInput>,
+  path: readonly string[] = ['filter'],
+): SQL | undefined {
+  const endpointIds = readIds('ep', filter?.endpointIds, [...path, 'endpointIds'])
+  const eventIds = readIds('evt', filter?.eventIds, [...path, 'eventIds'])
+  const eventTypes = readEventTypes(filter?.eventTypes, [...path, 'eventTypes'])
+  const states = readList(filter?.states, [...path, 'states'])
   return and(
     endpointIds === null ? undefined : inArray(deliveries.endpointId, [...endpointIds]),
     eventIds === null ? undefined : or(...eventIds.map(ofEvent)),
     eventTypes === null ? undefined : typeCondition(deliveries.eventType, eventTypes),
     states === null ? undefined : inArray(deliveries.state, [...states]),
-    ...idsWithin(deliveries.id, readTimeRange(filter, ['filter'])),
+    ...idsWithin(deliveries.id, readTimeRange(filter, path)),
   )
 }
 

@@ -21,7 +21,8 @@ export type Judgement = { after: Condition; change: HealthChange | null }
 export function judge(before: Condition, attempts: readonly Evidence[], now: Date, rules: HealthRules): Judgement {
   const present = attempts.filter(({ url }) => url === before.url)
   const telling = present.filter(tellsOfEndpoint)
-  const outcomes = telling.map(({ succeeded }) => succeeded)
+  // What a replay sends is no news: it must neither raise an alarm nor end one.
+  const outcomes = telling.filter(({ trigger }) => trigger !== 'REPLAY').map(({ succeeded }) => succeeded)
   const { change, disables, ...health } = diagnose(before, outcomes, now, rules)
   const reason = present.find(({ disables }) => disables !== null)?.disables ?? disables
   const after: Condition = { ...before, ...health, ...paced(before, telling, now) }

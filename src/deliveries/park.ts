@@ -31,6 +31,7 @@ export async function park({ db, tickets, clock }: SettleContext, result: Sent):
     if (finished.size === 0) return
     await tx`
       update postrider.deliveries set ticket_id = null, requested_trigger = null, requested_at = null,
+        replay_id = case state when 'PENDING' then replay_id end,
         waiting_for = case state when 'PENDING' then 'RETRY' end,
         next_attempt_at = case state when 'PENDING' then ${new Date(now.getTime() + PARKED_MS).toISOString()}::timestamptz end,
         attempts_made = attempts_made + 1, last_attempt_id = ${attempt.id}

@@ -31,6 +31,7 @@ export type Prepared = {
     sequence: number | null
     state: DeliveryState
     trigger: AttemptTrigger
+    replayed: boolean
     attemptsMade: number
     scheduledAttemptsMade: number
     nextAttemptAt: Date | null
@@ -72,6 +73,7 @@ type DeliveryRow = {
   sequence: string | null
   state: DeliveryState
   requestedTrigger: AttemptTrigger | null
+  replayed: boolean
   attemptsMade: number
   scheduledAttemptsMade: number
   nextAttemptAt: string | null
@@ -154,13 +156,14 @@ function assemble(
 }
 
 function deliveryOf(row: DeliveryRow): Prepared['delivery'] {
-  const { id, tenantId, eventId, endpointId, eventType, lane, state, attemptsMade, scheduledAttemptsMade } = row
+  const { id, tenantId, eventId, endpointId, eventType, lane, state, replayed } = row
+  const { attemptsMade, scheduledAttemptsMade } = row
   // Once a test, always a test, also when it is sent again by hand: it has no consequences.
-  const trigger = row.isTest ? 'TEST' : (row.requestedTrigger ?? 'SCHEDULE')
+  const trigger = row.isTest ? 'TEST' : (row.requestedTrigger ?? (row.replayed ? 'REPLAY' : 'SCHEDULE'))
   const sequence = row.sequence === null ? null : Number(row.sequence)
   const nextAttemptAt = toDate(row.nextAttemptAt)
   const ids = { id, tenantId, eventId, endpointId, eventType }
-  return { ...ids, lane, sequence, state, trigger, attemptsMade, scheduledAttemptsMade, nextAttemptAt }
+  return { ...ids, lane, sequence, state, trigger, replayed, attemptsMade, scheduledAttemptsMade, nextAttemptAt }
 }
 
 async function readDeliveries(
@@ -172,6 +175,7 @@ async function readDeliveries(
   const rows = await sql<DeliveryRow[]>`
     select delivery.id, ticket_id as "ticketId", delivery.tenant_id as "tenantId", event_id as "eventId",
       endpoint_id as "endpointId", event_type as "eventType", lane, sequence, state, requested_trigger as "requestedTrigger",
+      replay_id is not null as replayed,
       attempts_made as "attemptsMade", scheduled_attempts_made as "scheduledAttemptsMade", next_attempt_at as "nextAttemptAt",
       event.version, event.occurred_at as "occurredAt", event.is_test as "isTest", event.payload
     from postrider.deliveries delivery

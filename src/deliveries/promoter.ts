@@ -102,7 +102,7 @@ async function promoteRetryTickets({
       const ids = claims.map(({ data }) => data.delivery).sort()
       const { lowest, highest } = boundsOf(ids)
       const rows = await tx<DueRow[]>`
-        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 and replay_id is null as "firstAttempt" from postrider.deliveries
         where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and waiting_for = 'RETRY'
           -- A ticket may be left from an earlier wait; one that comes a moment early is made up for by the row.
           and next_attempt_at <= ${now.toISOString()}
@@ -137,7 +137,7 @@ async function promoteDueRows({
       const ids = due.map(({ id }) => id)
       const { lowest, highest } = boundsOf(ids)
       const rows = await tx<DueRow[]>`
-        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 as "firstAttempt" from postrider.deliveries
+        select id, endpoint_id as endpoint, scheduled_attempts_made = 0 and replay_id is null as "firstAttempt" from postrider.deliveries
         where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}
           and waiting_for = 'RETRY' and next_attempt_at <= ${now.toISOString()}
         order by next_attempt_at for update skip locked`

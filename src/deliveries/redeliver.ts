@@ -85,7 +85,7 @@ async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Rea
   }
   await tx`
     update postrider.deliveries set state = 'CANCELLED', ticket_id = null, waiting_for = null, next_attempt_at = null,
-      requested_trigger = null, requested_at = null, settled_at = ${now.toISOString()}
+      requested_trigger = null, requested_at = null, replay_id = null, settled_at = ${now.toISOString()}
     where id = ${id}`
   if (row.lane === null) return
   const moved = await advanceLanes(tx, [{ endpoint: row.endpointId, lane: row.lane, delivery: id }])

@@ -68,7 +68,9 @@ function settleUnless(
   const ours = results.filter(({ prepared }) => !lost.has(prepared.claim.id))
   const now = clock.now()
   const retries = nearRetries(ours, now)
-  const parking = ours.filter(({ settlement }) => settlement.waitingFor === 'ALLOWANCE').map(endpointOf)
+  const parking = ours
+    .filter(({ settlement }) => settlement.waitingFor === 'ALLOWANCE' || settlement.waitingFor === 'REPLAY')
+    .map(endpointOf)
   const serial = [...new Set(ours.filter(isSerial).map(endpointOf))]
   return db.transaction(async (tx) => {
     // Endpoints are locked first, deliveries after them, as by everybody else: a retry by hand never waits for what waits for it.
@@ -186,7 +188,8 @@ async function updateDeliveries(tx: Tx, results: readonly Sent[], now: Date): Pr
   return tx<Freed[]>`
     update postrider.deliveries delivery set
       state = result.state, waiting_for = result.waiting_for, next_attempt_at = result.next_attempt_at, ticket_id = null,
-      requested_trigger = null, requested_at = null, last_attempt_id = result.attempt_id,
+      requested_trigger = null, requested_at = null,
+      replay_id = case when result.state = 'PENDING' then replay_id end, last_attempt_id = result.attempt_id,
       attempts_made = attempts_made + 1, scheduled_attempts_made = scheduled_attempts_made + result.scheduled::int,
       settled_at = case when result.state = 'PENDING' then null
         when result.state = delivery.state then delivery.settled_at else ${now.toISOString()}::timestamptz end

@@ -6,6 +6,8 @@ import { nextAttemptAt, type RetryPolicy } from './retry-policy.ts'
 export type Tried = {
   state: DeliveryState
   trigger: AttemptTrigger
+  /** It is under way for a replay. */
+  replayed: boolean
   scheduledAttemptsMade: number
   nextAttemptAt: Date | null
 }
@@ -22,7 +24,8 @@ export type Settlement = {
 
 /**
  * The schedule's own attempts move the delivery along its schedule. An attempt by hand stands beside it: its success
- * delivers from any state, its failure leaves state and schedule as they were. A test is one attempt and nothing else: it
+ * delivers from any state, its failure leaves state and schedule as they were. So does a replay's of a delivered one; what it
+ * has reopened goes along its schedule again. A test is one attempt and nothing else: it
  * says how the endpoint is, and changes nothing about it.
  */
 export function settlementOf(
@@ -32,7 +35,7 @@ export function settlementOf(
   now: Date,
   random: () => number,
 ): Settlement {
-  const scheduled = tried.trigger === 'SCHEDULE'
+  const scheduled = tried.trigger === 'SCHEDULE' || (tried.trigger === 'REPLAY' && tried.state === 'PENDING')
   const disables = outcome.gone && tried.trigger !== 'TEST' ? ('GONE' as const) : null
   const over = { waitingFor: null, nextAttemptAt: null, scheduled, disables }
   if (outcome.succeeded) return { ...over, state: 'DELIVERED' }
@@ -43,7 +46,12 @@ export function settlementOf(
   return { state: 'PENDING', waitingFor: 'RETRY', nextAttemptAt: next, scheduled, disables }
 }
 
-function asItWas({ state, nextAttemptAt }: Tried): Pick<Settlement, 'state' | 'waitingFor' | 'nextAttemptAt'> {
+function asItWas({
+  state,
+  replayed,
+  nextAttemptAt,
+}: Tried): Pick<Settlement, 'state' | 'waitingFor' | 'nextAttemptAt'> {
   if (state !== 'PENDING') return { state, waitingFor: null, nextAttemptAt: null }
-  return { state, waitingFor: nextAttemptAt === null ? 'ALLOWANCE' : 'RETRY', nextAttemptAt }
+  if (nextAttemptAt !== null) return { state, waitingFor: 'RETRY', nextAttemptAt }
+  return { state, waitingFor: replayed ? 'REPLAY' : 'ALLOWANCE', nextAttemptAt }
 }

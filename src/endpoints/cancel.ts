@@ -34,7 +34,8 @@ async function cancelSomeDeliveries(orm: Pick<Orm, 'execute'>, endpoint: Endpoin
     update postrider.deliveries delivery set
       state = case state when 'PENDING' then 'CANCELLED' else state end,
       settled_at = coalesce(settled_at, ${now.toISOString()}::timestamptz),
-      ticket_id = null, waiting_for = null, next_attempt_at = null, requested_trigger = null, requested_at = null
+      ticket_id = null, waiting_for = null, next_attempt_at = null, requested_trigger = null, requested_at = null,
+      replay_id = null
     from chosen where delivery.id = chosen.id`)
   return cancelled.count < CHUNK
 }

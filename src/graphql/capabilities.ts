@@ -6,6 +6,7 @@ import {
   type Id,
   type Prefix,
   parsePublicId,
+  type ReplayId,
   type TenantId,
 } from '../../schema/ids.ts'
 import type { Feed } from '../attempts/feed.ts'
@@ -38,18 +39,25 @@ import { batchTooLarge, MOST_PER_BATCH, type Published, type Publisher, type Pub
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import { type PageInput, type PageRequest, readPage } from '../postgres/keyset.ts'
+import { findReplays, listReplays, type ReplayFilterInput } from '../replays/find.ts'
+import { previewReplay } from '../replays/preview.ts'
+import type { ReplayProgress } from '../replays/progress.ts'
+import type { ReplaySelectInput } from '../replays/selection.ts'
+import { cancelReplay, type ReplaysContext, startReplay } from '../replays/start.ts'
 import { type TestContext, testEndpoint } from '../routing/test-delivery.ts'
 import { type Reach, reachOf, type Viewer } from '../tenants/access.ts'
 import { authenticate } from '../tenants/api-keys.ts'
 import { findTenants, resolveReach, resolveTenant } from '../tenants/find.ts'
 
 export type CapabilityParts = SaveContext &
-  TestContext & {
+  TestContext &
+  ReplaysContext & {
     db: Db
     defaultTenantId: TenantId
     publisher: Publisher
     redeliverer: Redeliverer
     feed: Feed
+    replayProgress: ReplayProgress
   }
 
 type TenantKey = string | null | undefined
@@ -72,6 +80,7 @@ export function createCapabilities(parts: CapabilityParts) {
     events: eventCapabilities(parts),
     deliveries: deliveryCapabilities(parts),
     attempts: attemptCapabilities(parts),
+    replays: replayCapabilities(parts),
   }
 }
 
@@ -210,6 +219,27 @@ function attemptCapabilities(parts: CapabilityParts) {
       const reach = await resolveReach(scope, viewer, tenant, ['tenant'])
       return parts.feed.subscribe({ tenant: reach, filter: readAttemptFilter(filter), after })
     },
+  }
+}
+
+type ReplayInput = { tenant?: TenantKey; select: ReplaySelectInput }
+
+function replayCapabilities(parts: CapabilityParts) {
+  const { orm } = parts.db
+  const scope = { orm, defaultTenantId: parts.defaultTenantId }
+  return {
+    async preview(viewer: Viewer, { tenant, select }: ReplayInput) {
+      return previewReplay(parts, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), select)
+    },
+    async start(viewer: Viewer, { tenant, select }: ReplayInput) {
+      return startReplay(parts, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), select)
+    },
+    cancel: async (viewer: Viewer, id: string) => cancelReplay(parts, reachOf(viewer), known('rpl', id)),
+    follow: async (viewer: Viewer, id: string) => parts.replayProgress.follow(reachOf(viewer), known('rpl', id)),
+    async list(viewer: Viewer, tenant: TenantKey, filter: ReplayFilterInput | null | undefined, page: PageInput) {
+      return listReplays(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
+    },
+    byIds: (reach: Reach, ids: readonly ReplayId[]) => findReplays(orm, reach, ids),
   }
 }
 

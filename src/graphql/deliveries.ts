@@ -53,7 +53,7 @@ builder.objectFields(DeliveryRef, (t) => ({
     type: DeliveryWaitEnum,
     nullable: true,
     description:
-      'Why it does not go at this moment; null while it goes, and once it is settled, unless a retry by hand waits.',
+      'Why it does not go at this moment; null while it goes, and once it is settled, unless a retry by hand or a replay waits.',
     resolve: async (delivery, _, { loaders }) => waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
   }),
   attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),
@@ -137,7 +137,7 @@ builder.mutationFields((t) => ({
   }),
 }))
 
-const DeliveryFilter = builder.inputType('DeliveryFilter', {
+export const DeliveryFilter = builder.inputType('DeliveryFilter', {
   description: 'Which deliveries: AND between the fields, OR inside each. Up to 100 values in a field.',
   fields: (t) => ({
     endpointIds: t.idList({ description: 'To one of these endpoints, `ep_…`.' }),

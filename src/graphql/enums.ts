@@ -11,8 +11,12 @@ import type {
   HttpMethod,
   OnBlocked,
   Ordering,
+  ReplayFailure,
+  ReplayState,
   Scope,
 } from '../../schema/states.ts'
+import type { SkipReason } from '../replays/count.ts'
+import type { ReplayWarning } from '../replays/preview.ts'
 import { builder } from './builder.ts'
 
 /** The record type makes a value without a description impossible. */
@@ -28,7 +32,7 @@ export const ErrorCodeEnum = enumType('ErrorCode', 'What can be wrong with a cal
 export const ScopeEnum = enumType<Scope>('Scope', 'What an API key may do.', {
   PUBLISH: 'Publish events.',
   READ: 'Read endpoints, events, deliveries and attempts, and follow the live feed.',
-  MANAGE: 'Create and change endpoints, retry and cancel deliveries. Includes READ.',
+  MANAGE: 'Create and change endpoints, retry, cancel and replay deliveries. Includes READ.',
   ADMIN: 'Everything; an instance-wide key for all tenants.',
 })
 
@@ -93,7 +97,7 @@ export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP metho
 export const DeliveryStateEnum = enumType<DeliveryState>('DeliveryState', 'How far a delivery is.', {
   PENDING: 'It goes out now, or waits: `waitingFor` says for what.',
   DELIVERED: 'An attempt was answered with 200–299.',
-  FAILED: 'The last attempt of the schedule failed. It is kept, and can be retried.',
+  FAILED: 'The last attempt of the schedule failed. It is kept, and can be retried or replayed.',
   CANCELLED: 'Cancelled by `deliveryCancel`, or because its endpoint was deleted.',
 })
 
@@ -109,9 +113,34 @@ export const DeliveryWaitEnum = enumType<DeliveryWait>(
   },
 )
 
+export const ReplayStateEnum = enumType<ReplayState>('ReplayState', 'How far a replay is.', {
+  RUNNING: 'It hands deliveries over, or waits for room at their endpoints.',
+  COMPLETED: 'Everything is handed over: sent, about to be, or waiting for a paused or disabled endpoint.',
+  CANCELLED: 'Cancelled by `replayCancel`.',
+  FAILED: 'It could not go on: `failure` says why.',
+})
+
+export const ReplayFailureEnum = enumType<ReplayFailure>('ReplayFailure', 'Why a replay could not be finished.', {
+  ENDPOINT_DELETED: 'The endpoint, or the last one of them, was deleted meanwhile.',
+})
+
+export const ReplaySkipReasonEnum = enumType<SkipReason>('ReplaySkipReason', 'Why a replay does not send a delivery.', {
+  PENDING: 'It is on its way already: by its schedule, by hand or by another replay.',
+  TEST: 'It is a test, made by `endpointTest`.',
+  ENDPOINT_DELETED: 'Its endpoint was deleted.',
+})
+
+export const ReplayWarningEnum = enumType<ReplayWarning>('ReplayWarningCode', 'What to know before a replay.', {
+  ENDPOINT_PAUSED: 'Some go to paused endpoints, and wait until those are resumed.',
+  ENDPOINT_DISABLED: 'Some go to disabled endpoints, and wait until those are resumed.',
+  PENDING_LEFT_ALONE: 'Some are on their way already.',
+  UNBOUNDED: 'No `since` bounds it: it goes back to the oldest that is kept.',
+})
+
 export const AttemptTriggerEnum = enumType<AttemptTrigger>('AttemptTrigger', 'What caused an attempt.', {
   SCHEDULE: 'The first attempt, or a retry by the schedule.',
   MANUAL: '`deliveryRetry`: one attempt beside the schedule.',
+  REPLAY: 'A replay: once more, or a new schedule from its beginning.',
   TEST: '`endpointTest`: the one attempt at an example event.',
 })
 

@@ -7,6 +7,7 @@ import {
   type Id,
   type Prefix,
   parsePublicId,
+  type ReplayId,
   type TenantId,
 } from '../../schema/ids.ts'
 import type { PageRequest } from '../postgres/keyset.ts'
@@ -16,7 +17,10 @@ import type { Capabilities } from './capabilities.ts'
 /** Reads what several resolvers want at the same moment with one statement. */
 export type Loaders = ReturnType<typeof createLoaders>
 
-export function createLoaders({ tenants, endpoints, events, deliveries, attempts }: Capabilities, reach: Reach) {
+export function createLoaders(
+  { tenants, endpoints, events, deliveries, attempts, replays }: Capabilities,
+  reach: Reach,
+) {
   return {
     tenant: byId((ids: readonly TenantId[]) => tenants.byIds(reach, ids)),
     endpoint: byId((ids: readonly EndpointId[]) => endpoints.byIds(reach, ids)),
@@ -24,6 +28,7 @@ export function createLoaders({ tenants, endpoints, events, deliveries, attempts
     payload: byId((ids: readonly EventId[]) => events.payloads(reach, ids)),
     delivery: byId((ids: readonly DeliveryId[]) => deliveries.byIds(reach, ids)),
     attempt: byId((ids: readonly AttemptId[]) => attempts.byIds(reach, ids)),
+    replay: byId((ids: readonly ReplayId[]) => replays.byIds(reach, ids)),
     responseBody: byId((ids: readonly AttemptId[]) => attempts.bodies(reach, ids)),
     sentBody: byId((ids: readonly EventId[]) => deliveries.sentBodies(reach, ids)),
     deliveriesOfEvent: byParent((ids: readonly EventId[], page) => deliveries.ofEvents(reach, ids, page)),

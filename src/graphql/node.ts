@@ -13,7 +13,7 @@ builder.queryField('node', (t) =>
     args: {
       id: t.arg.id({
         required: true,
-        description: 'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…` or `att_…`.',
+        description: 'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…` or `rpl_…`.',
       }),
     },
     resolve: (_, { id }, { loaders }) => findNode(loaders, id),
@@ -32,6 +32,8 @@ async function findNode(loaders: Loaders, id: string): Promise<object | null> {
       return named('Delivery', await find(loaders.delivery, 'dlv', id))
     case 'att':
       return named('Attempt', await find(loaders.attempt, 'att', id))
+    case 'rpl':
+      return named('Replay', await find(loaders.replay, 'rpl', id))
     default:
       return null
   }

@@ -2,6 +2,7 @@ import type { Attempt } from '../attempts/find.ts'
 import type { Delivery } from '../deliveries/find.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import type { Event } from '../events/find.ts'
+import type { Replay } from '../replays/find.ts'
 import type { Tenant } from '../tenants/find.ts'
 import { builder } from './builder.ts'
 
@@ -14,6 +15,7 @@ export const EndpointRef = builder.objectRef<Endpoint>('Endpoint')
 export const EventRef = builder.objectRef<Event>('Event')
 export const DeliveryRef = builder.objectRef<Delivery>('Delivery')
 export const AttemptRef = builder.objectRef<Attempt>('Attempt')
+export const ReplayRef = builder.objectRef<Replay>('Replay')
 
 export const EndpointConnection = builder.connectionObject(
   { type: EndpointRef, name: 'EndpointConnection', description: 'A page of endpoints, newest first.' },
@@ -28,6 +30,11 @@ export const EventConnection = builder.connectionObject(
 export const DeliveryConnection = builder.connectionObject(
   { type: DeliveryRef, name: 'DeliveryConnection', description: 'A page of deliveries, newest first.' },
   { name: 'DeliveryEdge', description: 'A delivery and where it stands in its list.' },
+)
+
+export const ReplayConnection = builder.connectionObject(
+  { type: ReplayRef, name: 'ReplayConnection', description: 'A page of replays, newest first.' },
+  { name: 'ReplayEdge', description: 'A replay and where it stands in its list.' },
 )
 
 export const AttemptConnection = builder.connectionObject(

@@ -136,9 +136,46 @@ mutation RetryDelivery {
 }
 `
 
+const REPLAY = `# 6 · Replay what failed
+#
+${KEY}
+# The query counts, the mutation starts: the play button
+# asks which of them to run.
+
+query CountFirst {
+  replayPreview(input: {
+    select: { deliveries: { states: [FAILED] } }
+  }) {
+    toRedeliver
+    oldestAt
+    warnings {
+      message
+    }
+  }
+}
+
+mutation StartReplay {
+  replayStart(input: {
+    select: { deliveries: { states: [FAILED] } }
+  }) {
+    replay {
+      id
+      state
+      total
+      redelivered
+    }
+    userErrors {
+      code
+      message
+      path
+    }
+  }
+}
+`
+
 // Header values are ASCII: a placeholder with "…" would fail in the browser before anything is sent.
 const headers = JSON.stringify({ Authorization: 'Bearer prk_your_key' }, null, 2)
-const TABS = [CREATE, WATCH, PUBLISH, WHY, RETRY].map((query) => ({ query, headers }))
+const TABS = [CREATE, WATCH, PUBLISH, WHY, RETRY, REPLAY].map((query) => ({ query, headers }))
 
 export const GRAPHIQL_OPTIONS = {
   title: 'Postrider',

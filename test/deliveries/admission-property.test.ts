@@ -204,7 +204,7 @@ async function checkTickets(engine: Engine, counts: Map<EndpointId, number>): Pr
   expect(lost).toEqual([])
   const twice = await engine.db.sql`
     select lane from postrider.deliveries
-    where lane is not null and (ticket_id is not null or waiting_for in ('REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'RETRY')) and state = 'PENDING'
+    where lane is not null and (ticket_id is not null or waiting_for in ('REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'REPLAY', 'RETRY')) and state = 'PENDING'
     group by endpoint_id, lane having count(*) > 1`
   expect(twice).toEqual([])
 }
@@ -221,7 +221,7 @@ async function everybodyActive(engine: Engine, endpoints: readonly EndpointId[])
 async function checkNobodyIsForgotten(engine: Engine): Promise<void> {
   const idle = await engine.db.sql`
     select endpoint.id, endpoint.rate_per_second from postrider.endpoints endpoint where rate_per_second is null
-      and exists (select from postrider.deliveries where endpoint_id = endpoint.id and waiting_for in ('REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE'))
+      and exists (select from postrider.deliveries where endpoint_id = endpoint.id and waiting_for in ('REQUESTED', 'ALLOWANCE', 'RETRY_ALLOWANCE', 'REPLAY'))
       and (select count(*) from postrider.deliveries where endpoint_id = endpoint.id and ticket_id is not null)
         < least(max_in_flight, allowance)`
   expect(idle).toEqual([])

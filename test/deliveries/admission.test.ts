@@ -69,8 +69,23 @@ describe('the decision', () => {
     ${0} | ${5}      | ${5}  | ${5}  | ${0.9} | ${[0, 0, 0]}
     ${9} | ${1}      | ${1}  | ${1}  | ${0}   | ${[1, 1, 1]}
   `('$room places for $requested by hand, $first first, $again again: $shares', (row) => {
-    const share = shareRoom(row.room, row.requested, row.first, row.again, row.chance)
-    expect([share.requested, share.first, share.again]).toEqual(row.shares)
+    const share = shareRoom(row.room, row.requested, row.first, row.again, 0, row.chance)
+    expect([share.requested, share.first, share.again, share.replayed]).toEqual([...row.shares, 0])
+  })
+
+  test.each`
+    room | first | again | replayed | chance | shares
+    ${8} | ${20} | ${20} | ${20}    | ${0}   | ${[6, 2, 0]}
+    ${8} | ${20} | ${20} | ${20}    | ${0.5} | ${[6, 1, 1]}
+    ${8} | ${20} | ${0}  | ${20}    | ${0}   | ${[6, 0, 2]}
+    ${8} | ${0}  | ${20} | ${20}    | ${0}   | ${[0, 6, 2]}
+    ${8} | ${1}  | ${1}  | ${20}    | ${0}   | ${[1, 1, 6]}
+    ${8} | ${0}  | ${0}  | ${20}    | ${0}   | ${[0, 0, 8]}
+    ${1} | ${20} | ${20} | ${20}    | ${0.7} | ${[1, 0, 0]}
+    ${1} | ${0}  | ${0}  | ${20}    | ${0}   | ${[0, 0, 1]}
+  `('$room places for $first first, $again again, $replayed replayed: $shares', (row) => {
+    const share = shareRoom(row.room, 0, row.first, row.again, row.replayed, row.chance)
+    expect([share.first, share.again, share.replayed]).toEqual(row.shares)
   })
 
   test("an endpoint's first two go before everybody's later ones, and first attempts before retries", () => {

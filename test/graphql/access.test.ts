@@ -210,6 +210,7 @@ function literal(type: GraphQLInputType): string {
   if (type.toString().startsWith('[')) return '[]'
   if (isEnumType(named)) return named.getValues()[0]?.name as string
   if (!isInputObjectType(named)) return '"x"'
-  const needed = Object.values(named.getFields()).filter((field) => isNonNullType(field.type))
+  const fields = Object.values(named.getFields())
+  const needed = named.isOneOf ? fields.slice(0, 1) : fields.filter((field) => isNonNullType(field.type))
   return `{ ${needed.map((field) => `${field.name}: ${literal(field.type)}`).join(', ')} }`
 }

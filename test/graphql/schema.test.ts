@@ -21,6 +21,7 @@ test('connections are plainly named and hold their nodes beside their edges', ()
     'DeliveryConnection',
     'EndpointConnection',
     'EventConnection',
+    'ReplayConnection',
   ])
   const fields = schema.getType('EventConnection')
   expect(

@@ -191,6 +191,7 @@ test('GraphiQL is one page with its tabs, nothing from elsewhere, and no key', a
     '3 · Publish',
     '4 · Why did it fail',
     '5 · Retry',
+    '6 · Replay',
   ])
     expect(html).toContain(step)
   expect(html).not.toContain(adminKey)

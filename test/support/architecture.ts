@@ -81,6 +81,7 @@ export const PURE = [
   'src/deliveries/settlement.ts',
   'src/deliveries/pacing.ts',
   'src/deliveries/judgement.ts',
+  'src/replays/room.ts',
 ]
 
 const PURE_PACKAGES = ['node:crypto', 'node:buffer', 'node:net', 'ipaddr.js']

@@ -17,6 +17,7 @@ import { type Address, type Db, openClient } from '../../src/postgres/client.ts'
 import type { Clock } from '../../src/postgres/clock.ts'
 import type { TicketQueue } from '../../src/queue/tickets.ts'
 import { createWake } from '../../src/queue/wake.ts'
+import { createReplayProgress } from '../../src/replays/progress.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { startWorker } from '../../src/worker.ts'
@@ -53,6 +54,7 @@ export type EngineOptions = {
   healthRules?: HealthRules
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
+  replaysPerSecond?: number
 }
 
 /** The engine of one process on a real database, without the API: publisher, feed, and a worker unless told not to. */
@@ -75,6 +77,7 @@ export async function startEngine(options: EngineOptions = {}) {
   const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
   const heartbeat = options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }
   const feed = createFeed({ db, wake, clock, log, epoch, ...heartbeat })
+  const replayProgress = createReplayProgress({ db, wake, log })
   const redeliverer = createRedeliverer({ db, tickets, wake, clock })
   const worker =
     options.worker === false
@@ -90,6 +93,7 @@ export async function startEngine(options: EngineOptions = {}) {
           concurrency: options.concurrency ?? 256,
           healthRules,
           operationsTenantId,
+          ...(options.replaysPerSecond ? { replaysPerSecond: options.replaysPerSecond } : {}),
         })
   let stopped = false
   const stop = async () => {
@@ -97,6 +101,7 @@ export async function startEngine(options: EngineOptions = {}) {
     stopped = true
     await worker?.stop(new Date(Date.now() + 5000))
     feed.close()
+    replayProgress.close()
     await queue.close()
     await wake.close()
     await egress.close()
@@ -113,6 +118,7 @@ export async function startEngine(options: EngineOptions = {}) {
     clock,
     publisher,
     feed,
+    replayProgress,
     redeliverer,
     sealer,
     egress,

@@ -1,0 +1,80 @@
+import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
+import type { DeliveryId, EndpointId, TenantId } from '../../schema/ids.ts'
+import type { DeliveryState, EndpointState } from '../../schema/states.ts'
+import { deliveries } from '../../schema/tables/deliveries.ts'
+import type { StoredSelection } from '../../schema/tables/replays.ts'
+import { deliveryCondition } from '../deliveries/find.ts'
+import { wants } from '../endpoints/matching.ts'
+import type { Orm } from '../postgres/client.ts'
+import { type Bounds, boundsOfSelection, filterOf, type Missed, missedOf } from './selection.ts'
+
+/** Why something that is selected is not sent. */
+export type SkipReason = 'PENDING' | 'TEST' | 'ENDPOINT_DELETED'
+
+/** Some of what a selection holds. `state`: null where there is no delivery yet. `skipped`: null where it will be sent. */
+export type Counted = {
+  endpointId: EndpointId
+  endpointState: EndpointState
+  state: DeliveryState | null
+  skipped: SkipReason | null
+  count: number
+  oldest: string
+}
+
+type CountContext = { orm: Orm; operationsTenantId: TenantId }
+
+/** What a selection holds now, up to this moment. */
+export function countSelection(
+  context: CountContext,
+  tenant: TenantId,
+  selection: StoredSelection,
+  now: Date,
+): Promise<Counted[]> {
+  const bounds = boundsOfSelection(selection, now)
+  if ('missed' in selection) return countMissed(context, tenant, missedOf(selection), bounds)
+  return countDeliveries(context.orm, tenant, deliveryCondition(filterOf(selection)), bounds)
+}
+
+async function countDeliveries(
+  orm: Orm,
+  tenant: TenantId,
+  filter: SQL | undefined,
+  { upTo }: Bounds,
+): Promise<Counted[]> {
+  const selected = and(eq(deliveries.tenantId, tenant), lte(deliveries.id, upTo as DeliveryId), filter)
+  return orm.execute<Counted>(sql`
+    select endpoint_id as "endpointId", endpoint.state as "endpointState", selected.state, selected.count, selected.oldest,
+      case when is_pending then 'PENDING' when is_test then 'TEST' when endpoint.deleted_at is not null then 'ENDPOINT_DELETED' end as skipped
+    from (
+      select endpoint_id, state, count(*)::int, min(id::text) as oldest,
+        state = 'PENDING' or requested_trigger is not null as is_pending,
+        event_id in (select id from postrider.events where tenant_id = ${tenant} and is_test) as is_test
+      from ${deliveries} where ${selected} group by endpoint_id, state, is_pending, is_test
+    ) selected join postrider.endpoints endpoint on endpoint.id = endpoint_id`)
+}
+
+async function countMissed(
+  { orm, operationsTenantId }: CountContext,
+  tenant: TenantId,
+  { endpointId }: Missed,
+  { from, upTo }: Bounds,
+): Promise<Counted[]> {
+  const rows = await orm.execute<Counted & { type: string; patterns: string[] | null }>(sql`
+    select endpoint.id as "endpointId", endpoint.state as "endpointState", endpoint.event_types as patterns, null as state,
+      null as skipped, missed.*
+    from (
+      select type, count(*)::int, min(id::text) as oldest from postrider.events event
+      where tenant_id = ${tenant} and id between ${from} and ${upTo} and not is_test and routed_at is not null
+        and not exists (select from postrider.lane_outbox where event_id = event.id)
+        and not exists (
+          select from postrider.deliveries
+          where endpoint_id = ${endpointId} and event_id = event.id and deliveries.id between ${from} and ${upTo}
+        )
+      group by type
+    ) missed join postrider.endpoints endpoint on endpoint.id = ${endpointId}`)
+  return rows.filter(({ patterns, type }) => wants(patterns, type, tenant === operationsTenantId))
+}
+
+export function sumOf(counted: readonly Counted[]): number {
+  return counted.reduce((sum, { count }) => sum + count, 0)
+}

@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto'
+import { and, asc, eq, gt, isNull, lte, ne, type SQL, sql } from 'drizzle-orm'
+import { QueryBuilder } from 'drizzle-orm/pg-core'
+import type { DeliveryId, EventId } from '../../schema/ids.ts'
+import { deliveries } from '../../schema/tables/deliveries.ts'
+import { boundsOf } from '../deliveries/admit.ts'
+import type { Tx } from '../postgres/client.ts'
+import { together } from '../postgres/together.ts'
+import {
+  admitReplayed,
+  type HandedOver,
+  lockPlace,
+  type Part,
+  type Place,
+  type Step,
+  type StepContext,
+  sendable,
+} from './step.ts'
+
+// The walk reads this many at a time, and hands over as many of them as there is room for.
+const MOST = 200
+const MOST_LOOKED_AT = 5000
+// Whoever settled it may have a clock that is a little ahead.
+const CLOCKS_APART_MS = 1000
+
+/** Hands the next deliveries of a part over: what has failed or was cancelled begins anew, what was delivered goes once more. */
+export async function handOver(
+  { tickets, clock }: StepContext,
+  tx: Tx,
+  part: Part,
+  filter: SQL | undefined,
+): Promise<Step | null> {
+  const now = clock.now()
+  // Read before the endpoint is locked: a filter that hardly matches anything may take its time.
+  const [horizon, candidates] = await together([readHorizon(tx, part), readCandidates(tx, part, filter)])
+  const events = candidates.map(({ eventId }) => eventId)
+  const [able, place] = await together([sendable(tx, events), lockPlace(tx, part.endpointId, MOST, now)])
+  if (place === null) return null
+  const all = candidates.length < MOST
+  const end = all ? (horizon ?? part.upTo) : (candidates.at(-1) as Candidate).id
+  const { chosen, position, crowded } = chooseWithin(candidates, able, place, { from: part.position, end })
+  const redelivered = await reopen(tx, part, chosen, now)
+  await admitReplayed(tx, tickets, part.endpointId, place, redelivered, now)
+  return { redelivered: redelivered.length, position, left: crowded || !all || horizon !== null, crowded }
+}
+
+/** How far one step looks; null: to the end. A filter that matches hardly anything would otherwise read a whole history at once. */
+async function readHorizon(tx: Tx, { endpointId, position, upTo }: Part): Promise<DeliveryId | null> {
+  const [row] = await tx<{ id: DeliveryId }[]>`
+    select id from postrider.deliveries where endpoint_id = ${endpointId} and id > ${position} and id <= ${upTo}
+    order by id offset ${MOST_LOOKED_AT} limit 1`
+  return row?.id ?? null
+}
+
+/** The same in SQL. */
+function horizonOf({ endpointId, position, upTo }: Part): SQL {
+  return sql`coalesce((
+    select id from postrider.deliveries where endpoint_id = ${endpointId} and id > ${position} and id <= ${upTo}
+    order by id offset ${MOST_LOOKED_AT} limit 1
+  ), ${upTo})`
+}
+
+type Candidate = { id: DeliveryId; eventId: EventId }
+
+async function readCandidates(tx: Tx, part: Part, filter: SQL | undefined): Promise<Candidate[]> {
+  const query = new QueryBuilder()
+    .select({ id: deliveries.id, eventId: deliveries.eventId })
+    .from(deliveries)
+    .where(
+      and(
+        eq(deliveries.tenantId, part.tenantId),
+        eq(deliveries.endpointId, part.endpointId),
+        gt(deliveries.id, part.position as DeliveryId),
+        lte(deliveries.id, horizonOf(part)),
+        filter,
+        ne(deliveries.state, 'PENDING'),
+        isNull(deliveries.requestedTrigger),
+        // What was settled only after the start is not what was counted then.
+        lte(deliveries.settledAt, new Date(part.createdAt.getTime() + CLOCKS_APART_MS)),
+      ),
+    )
+    .orderBy(asc(deliveries.id))
+    .limit(MOST)
+    .toSQL()
+  // Drizzle has the filter, the transaction is the driver's.
+  return tx
+    .unsafe<{ id: DeliveryId; event_id: EventId }[]>(query.sql, query.params as never[])
+    .then((rows) => rows.map(({ id, event_id }) => ({ id, eventId: event_id })))
+}
+
+/** The oldest for which there is room. What cannot be sent is passed over. */
+function chooseWithin(
+  candidates: readonly Candidate[],
+  able: ReadonlySet<EventId>,
+  { room, allowance }: Place,
+  { from, end }: { from: string; end: string },
+): { chosen: HandedOver[]; position: string; crowded: boolean } {
+  const chosen: HandedOver[] = []
+  let position = from
+  for (const { id, eventId } of candidates) {
+    if (able.has(eventId)) {
+      const index = chosen.length
+      if (index === room.tickets + room.waiting) return { chosen, position, crowded: true }
+      const ticket = index < room.tickets ? randomUUID() : null
+      chosen.push({ delivery: id, ticket, depth: allowance.ticketed + index, at: room.slots?.[index] ?? null })
+    }
+    position = id
+  }
+  return { chosen, position: end, crowded: false }
+}
+
+/** Under the endpoint's lock nobody else changes what is settled and not asked for; what was changed before is left alone. */
+async function reopen(tx: Tx, part: Part, chosen: readonly HandedOver[], now: Date): Promise<HandedOver[]> {
+  if (chosen.length === 0) return []
+  const ids = chosen.map(({ delivery }) => delivery)
+  const { lowest, highest } = boundsOf(ids)
+  const rows = await tx<{ id: DeliveryId }[]>`
+    update postrider.deliveries delivery set
+      state = case state when 'DELIVERED' then state else 'PENDING' end,
+      settled_at = case state when 'DELIVERED' then settled_at end,
+      scheduled_attempts_made = case state when 'DELIVERED' then scheduled_attempts_made else 0 end,
+      requested_trigger = case state when 'DELIVERED' then 'REPLAY' end,
+      requested_at = case state when 'DELIVERED' then ${now.toISOString()}::timestamptz end,
+      next_attempt_at = null, replay_id = ${part.replayId},
+      ticket_id = chosen.ticket, waiting_for = case when chosen.ticket is null then 'REPLAY' end
+    from unnest(${ids as never}::uuid[], ${chosen.map(({ ticket }) => ticket) as never}::uuid[]) as chosen (id, ticket)
+    where delivery.id = chosen.id and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}
+      and state <> 'PENDING' and requested_trigger is null
+    returning delivery.id`
+  const reopened = new Set(rows.map(({ id }) => id))
+  return chosen.filter(({ delivery }) => reopened.has(delivery))
+}

@@ -1,0 +1,125 @@
+import { expect, onTestFinished } from 'vitest'
+import { deliveryIdOf, type EndpointId, newId, parsePublicId, type TenantId } from '../../schema/ids.ts'
+import type { Db } from '../../src/postgres/client.ts'
+import { type Api, createEndpoint, databaseUrl, publish, startServer } from '../support/app.ts'
+import { createDatabase, openDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { percentile95 } from '../support/latency.ts'
+import { type Receiver, startReceiver } from '../support/receiver.ts'
+
+const CHUNK = 5000
+
+/** The real server with an endpoint whose deliveries, so many of them, have all failed. */
+export async function failedDeliveries(count: number) {
+  const address = await createDatabase()
+  const server = await startServer({ DATABASE_URL: databaseUrl(address) })
+  const db = await openDatabase(address)
+  const receiver = await startReceiver()
+  onTestFinished(() => receiver.close())
+  const endpoint = await createEndpoint(server.api, { url: receiver.url, retry: { delaysSeconds: [1, 1, 1] } })
+  const endpointId = parsePublicId('ep', endpoint.id) as EndpointId
+  for (let done = 0; done < count; done += CHUNK) await insertFailed(db, endpointId, Math.min(CHUNK, count - done))
+  return { server, api: server.api, db, receiver, endpoint: endpoint.id }
+}
+
+async function insertFailed(db: Db, endpoint: EndpointId, count: number): Promise<void> {
+  const at = new Date(Date.now() - 3000)
+  const events = Array.from({ length: count }, () => newId<'evt'>(at))
+  const deliveries = events.map((event) => deliveryIdOf(event, endpoint))
+  const [tenant] = await db.sql<
+    { id: TenantId }[]
+  >`select tenant_id as id from postrider.endpoints where id = ${endpoint}`
+  const [tenantId, time] = [tenant?.id as TenantId, at.toISOString()]
+  await db.sql`insert into postrider.events (id, tenant_id, type, channels, occurred_at, routed_at)
+    select id, ${tenantId}, 'invoice.paid', '{}', ${time}, ${time} from unnest(${events as never}::uuid[]) as made (id)`
+  await db.sql`insert into postrider.event_payloads (id, payload) select id, '{"a":1}' from unnest(${events as never}::uuid[]) as made (id)`
+  await db.sql`insert into postrider.deliveries (
+      id, tenant_id, event_id, endpoint_id, event_type, state, attempts_made, scheduled_attempts_made, created_at, settled_at
+    ) select id, ${tenantId}, event_id, ${endpoint}, 'invoice.paid', 'FAILED', 4, 4, ${time}, ${time}
+    from unnest(${deliveries as never}::uuid[], ${events as never}::uuid[]) as made (id, event_id)`
+}
+
+export type Replay = { id: string; state: string; total: number; redelivered: number; skipped: number }
+
+const FIELDS = '{ id state total redelivered skipped }'
+
+export async function startReplay(api: Api): Promise<Replay> {
+  const { replayStart } = await api.ask<{ replayStart: { replay: Replay; userErrors: unknown[] } }>(
+    `mutation { replayStart(input: { select: { deliveries: { states: [FAILED] } } }) { replay ${FIELDS} userErrors { message } } }`,
+  )
+  expect(replayStart.userErrors).toEqual([])
+  return replayStart.replay
+}
+
+export async function readReplay(api: Api, id: string): Promise<Replay> {
+  return (await api.ask<{ replay: Replay }>(`query ($id: ID!) { replay(id: $id) ${FIELDS} }`, { id })).replay
+}
+
+export const cancelReplay = (api: Api, id: string) =>
+  api.ask('mutation ($id: ID!) { replayCancel(id: $id) { userErrors { message } } }', { id })
+
+export function reaching(api: Api, id: string, expected: Partial<Replay>, withinMs: number): Promise<Replay> {
+  return watched(api, id, withinMs, (replay) => expect(replay).toMatchObject(expected))
+}
+
+/** When it has handed over so many. */
+export function past(api: Api, id: string, redelivered: number, withinMs: number): Promise<Replay> {
+  return watched(api, id, withinMs, (replay) => expect(replay.redelivered).toBeGreaterThanOrEqual(redelivered))
+}
+
+/** Asks so rarely that it is no load of its own. */
+function watched(api: Api, id: string, withinMs: number, holds: (replay: Replay) => void): Promise<Replay> {
+  return eventually(async () => {
+    const replay = await readReplay(api, id)
+    try {
+      holds(replay)
+    } catch (error) {
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      throw error
+    }
+    return replay
+  }, withinMs)
+}
+
+/** When nothing is pending: how many deliveries are in each state, and how many attempts there were. */
+export function tally(
+  db: Db,
+  type = 'invoice.paid',
+): Promise<{ delivered: number; failed: number; attempts: number; recorded: number }> {
+  return eventually(async () => {
+    const [row] = await db.sql<{ pending: number; delivered: number; failed: number; attempts: number }[]>`
+      select count(*) filter (where state = 'PENDING' or replay_id is not null)::int as pending,
+        count(*) filter (where state = 'DELIVERED')::int as delivered, count(*) filter (where state = 'FAILED')::int as failed,
+        coalesce(sum(attempts_made - 4), 0)::int as attempts
+      from postrider.deliveries where event_type = ${type}`
+    const [{ recorded } = { recorded: -1 }] = await db.sql<{ recorded: number }[]>`
+      select count(*)::int as recorded from postrider.attempts where trigger = 'REPLAY'`
+    const { pending, ...counts } = row as NonNullable<typeof row>
+    expect(pending).toBe(0)
+    return { ...counts, recorded }
+  }, 120_000)
+}
+
+/** How often each webhook-id of this type came. */
+export function receipts(receiver: Receiver, type = 'invoice.paid'): { different: number; all: number } {
+  const ids = receiver.requests
+    .filter(({ headers }) => headers['webhook-event'] === type)
+    .map(({ headers }) => headers['webhook-id'])
+  return { different: new Set(ids).size, all: ids.length }
+}
+
+/** From the answer to a publish until its request is in, at the 95th percentile of so many events, in ms. */
+export async function latencyOfNewEvents(api: Api, receiver: Receiver, events: number): Promise<number> {
+  const took: number[] = []
+  for (let i = 0; i < events; i++) {
+    const id = await publish(api, { type: 'order.placed', payload: { i } })
+    const answeredAt = Date.now()
+    const request = await eventually(() => {
+      const found = receiver.requests.findLast(({ headers }) => headers['webhook-id'] === id)
+      if (!found) throw new Error(`${id} did not come`)
+      return found
+    })
+    took.push(Math.max(0, request.receivedAt.getTime() - answeredAt))
+  }
+  return percentile95(took)
+}

@@ -1,0 +1,105 @@
+import { describe, expect, test } from 'vitest'
+import { deliveryIdOf, newId, publicId } from '../../schema/ids.ts'
+import { testEndpoint } from '../../src/routing/test-delivery.ts'
+import { receiverOf } from '../egress/world.ts'
+import { eventually } from '../support/eventually.ts'
+import { idsOf, replayWorld } from './world.ts'
+
+/** Events that were published, and routed, before this endpoint came to be. */
+async function younger(settings: { eventTypes?: string[] } = {}) {
+  const world = await replayWorld()
+  const { engine } = world
+  await world.settled(20)
+  await engine.publish(5, 'order.placed')
+  await testEndpoint(engine, engine.tenantId, world.endpoint, null)
+  await eventually(async () => {
+    const rows = await engine.db.sql`select from postrider.events where routed_at is null`
+    expect(rows).toEqual([])
+  })
+  const receiver = await receiverOf()
+  const endpoint = await engine.addEndpoint(receiver.url, settings)
+  const missed = { endpointId: publicId('ep', endpoint), since: new Date(Date.now() - 60_000) }
+  return { ...world, young: endpoint, youngReceiver: receiver, missed }
+}
+
+describe('a replay of what an endpoint missed', () => {
+  test('brings it every event that it wants and never had', async () => {
+    const { engine, young, youngReceiver, missed, preview, start, ended, quiet } = await younger()
+    expect(await preview({ missed })).toMatchObject({ total: 25, toRedeliver: 25, states: [], skips: [], warnings: [] })
+    const id = await start({ missed })
+    expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 25, redelivered: 25, skipped: 0 })
+    const rows = await quiet(young)
+    expect(rows).toMatchObject(Array(25).fill({ state: 'DELIVERED', attemptsMade: 1, replayId: null, lane: null }))
+    for (const { id, eventId } of rows) expect(id).toBe(deliveryIdOf(eventId, young))
+    expect(new Set(idsOf(youngReceiver)).size).toBe(25)
+    const attempts = (await engine.attempts()).filter(({ endpointId }) => endpointId === young)
+    expect(attempts).toMatchObject(Array(25).fill({ trigger: 'REPLAY', number: 1 }))
+
+    // A second time there is nothing that it has not had.
+    expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', total: 0, redelivered: 0 })
+    expect(youngReceiver.requests).toHaveLength(25)
+  })
+
+  test('keeps to the types that it wants and to the time that was asked for', async () => {
+    const { young, missed, preview, start, ended, quiet } = await younger({ eventTypes: ['order.*'] })
+    const before = { ...missed, until: new Date(missed.since.getTime() + 1) }
+    expect(await preview({ missed: before })).toMatchObject({ total: 0, toRedeliver: 0, oldestAt: null })
+    expect(await ended(await start({ missed }))).toMatchObject({ total: 5, redelivered: 5 })
+    expect((await quiet(young)).map(({ eventType }) => eventType)).toEqual(Array(5).fill('order.placed'))
+  })
+
+  test('does not race with routing: what is not routed yet comes from there', async () => {
+    const { engine, start, ended, endpoint, receiver } = await replayWorld({ worker: false })
+    await engine.publish(10)
+    const missed = { endpointId: publicId('ep', endpoint), since: new Date(Date.now() - 60_000) }
+    expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', total: 0 })
+    await replayWorld({ address: engine.address })
+    await receiver.waitForRequests(10)
+    await eventually(async () => {
+      expect(await engine.deliveries(endpoint)).toMatchObject(Array(10).fill({ state: 'DELIVERED', attemptsMade: 1 }))
+    })
+  })
+
+  test('waits at a paused endpoint, and follows its schedule', async () => {
+    const { engine, young, youngReceiver, missed, start, ended } = await younger()
+    await engine.change(young, { state: 'PAUSED', retryPolicy: { delaysSeconds: [1] } })
+    expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', redelivered: 25 })
+    expect(await engine.deliveries(young)).toMatchObject(Array(25).fill({ state: 'PENDING', waitingFor: 'REPLAY' }))
+    youngReceiver.answers(404, 200)
+    await engine.change(young, { state: 'ACTIVE', backlog: true })
+    engine.wake.signal('promote')
+    await eventually(async () => {
+      const rows = await engine.deliveries(young)
+      expect(rows.every(({ state }) => state === 'DELIVERED')).toBe(true)
+    }, 8000)
+    expect(youngReceiver.requests).toHaveLength(26)
+  })
+
+  test('goes beside the order of an ordered endpoint', async () => {
+    const { engine, young, missed, start, ended, quiet } = await younger()
+    await engine.change(young, { ordering: 'PER_ENDPOINT' })
+    expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', redelivered: 25 })
+    expect(await quiet(young)).toMatchObject(Array(25).fill({ state: 'DELIVERED', lane: null, sequence: null }))
+    await engine.publish()
+    await eventually(async () => {
+      const last = (await engine.deliveries(young)).at(-1)
+      expect(last).toMatchObject({ state: 'DELIVERED', lane: '', sequence: 1 })
+    })
+  })
+
+  test('of an endpoint that is not the tenant’s, or none, finds nothing', async () => {
+    const { engine, missed, start, preview } = await younger()
+    const stranger = newId<'ten'>(new Date())
+    const nothing = { code: 'NOT_FOUND', path: ['input', 'select', 'missed', 'endpointId'] }
+    await expect(start({ missed }, stranger)).rejects.toMatchObject(nothing)
+    await expect(preview({ missed }, stranger)).rejects.toMatchObject(nothing)
+    const unknown = { ...missed, endpointId: publicId('ep', newId(new Date())) }
+    await expect(start({ missed: unknown })).rejects.toMatchObject(nothing)
+    await expect(start({ missed: { ...missed, endpointId: 'x' } })).rejects.toMatchObject(nothing)
+    await expect(start({ missed: { ...missed, until: missed.since } })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      path: ['input', 'select', 'missed', 'until'],
+    })
+    expect(await engine.db.sql`select from postrider.replays`).toEqual([])
+  })
+})
