@@ -5,6 +5,7 @@ import { parseNetworks } from './egress/address-rules.ts'
 import { parseProxy } from './egress/proxy-url.ts'
 import { createEgress, type EgressOptions } from './egress/request.ts'
 import { parseHosts, type UrlRules } from './egress/url-rules.ts'
+import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
@@ -17,6 +18,7 @@ import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
 import { createWake, type Wake } from './queue/wake.ts'
+import { keepMakingPartitions } from './retention/partitions.ts'
 import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
@@ -102,6 +104,7 @@ async function start(context: StartContext): Promise<Started> {
   // most likely that API has the same configuration.
   const configured = config.port === 0 ? null : { address: config.host, port: config.port }
   let server: HttpServer | null = null
+  if (config.role === 'api') onEnd(keepMakingPartitions(db.sql, clock, log))
   if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
   if (config.role !== 'worker') server = await startServing(context, parts)
   const url = server?.url() ?? null
@@ -128,6 +131,7 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
     egress,
     concurrency: config.workerConcurrency,
     healthRules: config.health,
+    retention: config.retention,
   })
   onEnd((deadline) => worker.stop(deadline))
 }
@@ -141,6 +145,7 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   onEnd(() => feed.close())
   const capabilities = createCapabilities({
     ...parts,
+    longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
     tickets: queue.tickets,
     publisher,
     redeliverer: createRedeliverer(common),

@@ -8,9 +8,11 @@ import { dropExpiredKeys } from './events/idempotency.ts'
 import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
 import type { Clock } from './postgres/clock.ts'
+import type { Retention } from './postgres/days.ts'
 import type { Queue } from './queue/open.ts'
 import type { Wake } from './queue/wake.ts'
 import { makePartitions } from './retention/partitions.ts'
+import { dropOldDays } from './retention/retain.ts'
 import { createRouter } from './routing/router.ts'
 import type { Sealer } from './sealing/sealer.ts'
 
@@ -25,6 +27,7 @@ export type WorkerContext = {
   /** Requests in flight. */
   concurrency: number
   healthRules: HealthRules
+  retention: Retention
   operationsTenantId: TenantId
 }
 
@@ -44,6 +47,7 @@ export async function startWorker({
   sealer,
   concurrency,
   healthRules,
+  retention,
   operationsTenantId,
 }: WorkerContext): Promise<Worker> {
   const { tickets, scheduledWork } = queue
@@ -51,6 +55,7 @@ export async function startWorker({
   // Before anything runs that would have to be stopped if this fails.
   await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
+  await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays({ ...common, retention }))
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,

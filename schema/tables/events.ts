@@ -17,6 +17,8 @@ export const events = postrider.table(
     isTest: boolean('is_test').notNull().default(false),
     occurredAt: moment('occurred_at').notNull(),
     routedAt: moment('routed_at'),
+    /** When its payload was removed on request; this row is what is left of it. */
+    expungedAt: moment('expunged_at'),
   },
   (table) => [index('events_of_tenant').on(table.tenantId, table.id)],
 )

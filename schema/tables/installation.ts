@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { boolean, check, text } from 'drizzle-orm/pg-core'
+import { bigint, boolean, check, text } from 'drizzle-orm/pg-core'
 import { moment, postrider } from './postrider.ts'
 
 /** One row about this installation. `epoch` marks its feed cursors, so that those of another database are recognised. */
@@ -10,6 +10,8 @@ export const installation = postrider.table(
     epoch: text('epoch').notNull(),
     /** Sealed with the newest master key when the keys first met this database: wrong keys are noticed at the start. */
     keyCheck: text('key_check'),
+    /** The highest position of an attempt that retention dropped: a feed that goes on from an earlier one has a gap. */
+    droppedPosition: bigint('dropped_position', { mode: 'number' }).notNull().default(0),
     createdAt: moment('created_at').notNull().defaultNow(),
   },
   (table) => [check('installation_only', sql`${table.only}`)],

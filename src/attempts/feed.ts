@@ -137,13 +137,10 @@ async function whereToStart(
   return { from: asked, gap: (await isDropped(db, asked)) ? 'RETENTION' : null }
 }
 
-/** Whether attempts after this place may have been dropped: its day has no partition any more. */
-async function isDropped(db: Db, { atMs }: FeedCursor): Promise<boolean> {
-  const day = new Date(atMs).toISOString().slice(0, 10).replaceAll('-', '')
-  const [row] = await db.sql<{ dropped: boolean }[]>`
-    select ${`attempts_${day}`} < min(c.relname) as dropped from pg_inherits i
-    join pg_class c on c.oid = i.inhrelid where i.inhparent = 'postrider.attempts'::regclass`
-  return row?.dropped ?? false
+/** Whether attempts after this place were dropped: the highest position that went with its day is noted. */
+async function isDropped(db: Db, { position }: FeedCursor): Promise<boolean> {
+  const rows = await db.sql`select from postrider.installation where dropped_position > ${position}`
+  return rows.length > 0
 }
 
 /** The last position that was given, committed or not. */
@@ -154,12 +151,12 @@ async function lastPosition(db: Db): Promise<number> {
   return row?.position ?? 0
 }
 
-/** The newest position there is. Positions become visible in order, so everything up to it is there. */
+/** The newest position there is, or was before it was dropped. Positions become visible in order, so everything up to it is there. */
 async function newestPlace(db: Db, clock: Clock): Promise<Place> {
   const atMs = clock.now().getTime()
-  const [row] = await db.sql<
-    { position: number }[]
-  >`select coalesce(max(position), 0)::float8 as position from postrider.attempts`
+  const [row] = await db.sql<{ position: number }[]>`
+    select greatest((select max(position) from postrider.attempts), dropped_position)::float8 as position
+    from postrider.installation`
   return { position: row?.position ?? 0, atMs }
 }
 

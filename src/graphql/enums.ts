@@ -8,6 +8,7 @@ import type {
   DisabledReason,
   EndpointHealth,
   EndpointState,
+  FailedReason,
   HttpMethod,
   OnBlocked,
   Ordering,
@@ -47,6 +48,11 @@ export const DisabledReasonEnum = enumType<DisabledReason>(
     FAILING: 'It answered nothing but failures for 5 days and at least 20 attempts, unless configured otherwise.',
   },
 )
+
+export const FailedReasonEnum = enumType<FailedReason>('FailedReason', 'Why a delivery failed for good.', {
+  EXHAUSTED: 'Its last attempt failed: the schedule has no further one.',
+  EXPIRED: 'It was still pending when the payload of its event was no longer kept (POSTRIDER_BODY_RETENTION_DAYS).',
+})
 
 export const EndpointHealthEnum = enumType<EndpointHealth>('EndpointHealth', 'How an endpoint has been answering.', {
   HEALTHY: 'It takes deliveries, or has begun to fail only now.',

@@ -127,7 +127,7 @@ async function enqueue(tx: Tx, tenant: TenantId, matches: readonly Match[], now:
       ${column(({ lane }) => lane)}::text[], ${column(({ sequence }) => sequence)}::bigint[],
       ${column(({ first }) => (first ? 'ALLOWANCE' : 'ORDER'))}::text[]
     ) as appended (id, event_id, endpoint_id, event_type, lane, sequence, waiting_for)`
-  await saveLanes(tx, [...lanes.values()])
+  await saveLanes(tx, [...lanes.values()], now)
   return appended.flatMap(({ delivery, endpoint, first }) =>
     first ? [{ id: delivery, endpoint, firstAttempt: true }] : [],
   )

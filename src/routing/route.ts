@@ -59,10 +59,20 @@ export async function route(
   tell: (report: RouteReport) => void = () => {},
 ): Promise<void> {
   for (;;) {
-    const { done, ...report } = await context.db.transaction((tx) => routeSome(tx, context, claims))
+    const routed = await context.db.transaction((tx) => routeSome(tx, context, claims)).catch(unlessMeanwhile)
+    if (routed === null) continue
+    const { done, ...report } = routed
     tell(report)
     if (done) return
   }
+}
+
+/** Another ticket had the same event, or it was expunged: what was decided for it here must not stay. */
+class RoutedMeanwhile extends Error {}
+
+function unlessMeanwhile(error: unknown): null {
+  if (error instanceof RoutedMeanwhile) return null
+  throw error
 }
 
 async function routeSome(
@@ -228,9 +238,10 @@ async function stampEvents(tx: Tx, events: readonly EventRow[], now: Date): Prom
   if (events.length === 0) return
   const ids = events.map(({ id }) => id)
   const { lowest, highest } = boundsOf(ids)
-  await tx`
+  const stamped = await tx`
     update postrider.events set routed_at = ${now.toISOString()}
-    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and routed_at is null`
+  if (stamped.count < events.length) throw new RoutedMeanwhile()
 }
 
 function boundsOf(ids: readonly EventId[]): { lowest: string; highest: string } {

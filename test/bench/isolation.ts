@@ -63,6 +63,7 @@ const worker = await startWorker({
   sealer,
   concurrency: 256,
   healthRules,
+  retention: { days: 30, bodyDays: 30 },
 })
 
 const tenant = installed.defaultTenantId
