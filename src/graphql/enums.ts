@@ -97,7 +97,7 @@ export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP metho
 export const DeliveryStateEnum = enumType<DeliveryState>('DeliveryState', 'How far a delivery is.', {
   PENDING: 'It goes out now, or waits: `waitingFor` says for what.',
   DELIVERED: 'An attempt was answered with 200–299.',
-  FAILED: 'The last attempt of the schedule failed. It is kept, and can be retried.',
+  FAILED: 'It failed for good: `failedReason` says why. While its payload is kept it can be retried.',
   CANCELLED: 'Cancelled by `deliveryCancel`, or because its endpoint was deleted.',
 })
 
