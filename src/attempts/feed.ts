@@ -60,6 +60,7 @@ export function createFeed(context: FeedContext): Feed {
         gap,
         head: () => reader.head() ?? now,
         page: (place, upTo, most) => readPast(db, tenant, filter, place, upTo, most),
+        dropped: () => droppedPosition(db),
         onEnd: () => subscribers.delete(subscriber),
       })
       subscribers.add(subscriber)
@@ -134,13 +135,14 @@ async function whereToStart(
   // A database that was restored has the epoch of the one it was saved from, but has not given all its positions yet.
   if (asked.epoch !== now.epoch || asked.position > (await lastPosition(db)))
     return { from: now, gap: 'FOREIGN_CURSOR' }
-  return { from: asked, gap: (await isDropped(db, asked)) ? 'RETENTION' : null }
+  return { from: asked, gap: (await droppedPosition(db)) > asked.position ? 'RETENTION' : null }
 }
 
-/** Whether attempts after this place were dropped: the highest position that went with its day is noted. */
-async function isDropped(db: Db, { position }: FeedCursor): Promise<boolean> {
-  const rows = await db.sql`select from postrider.installation where dropped_position > ${position}`
-  return rows.length > 0
+/** The highest position that went with a day that was dropped: whoever goes on from an earlier one has a gap. */
+async function droppedPosition(db: Db): Promise<number> {
+  const [row] = await db.sql<{ position: number }[]>`
+    select dropped_position::float8 as position from postrider.installation`
+  return row?.position ?? 0
 }
 
 /** The last position that was given, committed or not. */

@@ -42,24 +42,48 @@ async function retain(context: RetentionContext, session: Session): Promise<void
   const bodiesEnd = keptSince(now, retention.bodyDays)
   // What is pending needs its payload, so it ends with that, and every delivery of a day with the first of them.
   const payloadsEnd = await routedUpTo(context, bodiesEnd, before('event_payloads', bodiesEnd))
-  const rowsEnd = new Date(Math.min(keptSince(now, retention.days).getTime(), payloadsEnd.getTime()))
   await expirePending(context, payloadsEnd)
   const payloads = await detach(session, log, before('event_payloads', payloadsEnd))
   // Once more: a retry by hand may have come before its payload was hidden. After that it is refused.
   if (payloads.length > 0) await expirePending(context, payloadsEnd)
   await drop(session, payloads)
   const bodies = await detachAndDrop(session, log, before('attempt_bodies', payloadsEnd))
-  // Children before parents, so that no row is ever without the one it belongs to.
-  const attempts = before('attempts', rowsEnd)
-  await noteDropped(session, attempts)
-  const rows = [
-    ...(await detachAndDrop(session, log, attempts)),
-    ...(await detachAndDrop(session, log, before('deliveries', rowsEnd))),
-    ...(await detachAndDrop(session, log, before('events', rowsEnd))),
+  const hidden = [
+    endOf(before('event_payloads', payloadsEnd), payloads, payloadsEnd),
+    endOf(before('attempt_bodies', payloadsEnd), bodies, payloadsEnd),
   ]
-  if (rows.length > 0) await forgetLanes(db, rowsEnd)
+  const rows = await dropRows(session, log, before, earliest(keptSince(now, retention.days), ...hidden))
+  if (rows.length > 0) await forgetLanes(db, keptSince(now, retention.days))
   const names = [...payloads, ...bodies, ...rows].map(({ name }) => name)
   if (names.length > 0) log.info({ partitions: names }, 'Dropped what is no longer kept')
+}
+
+/** Children before parents, each as far as the one before got, so that no row is ever without the one it belongs to. */
+async function dropRows(
+  session: Session,
+  log: Log,
+  before: (table: PartitionedTable, end: Date) => Partition[],
+  rowsEnd: Date,
+): Promise<Partition[]> {
+  await noteDropped(session, before('attempts', rowsEnd))
+  const dropped: Partition[] = []
+  let end = rowsEnd
+  for (const table of ['attempts', 'deliveries', 'events'] as const) {
+    const due = before(table, end)
+    const done = await detachAndDrop(session, log, due)
+    dropped.push(...done)
+    end = endOf(due, done, end)
+  }
+  return dropped
+}
+
+/** Up to when a table is done: to the first day that had to be left. */
+function endOf(due: readonly Partition[], done: readonly Partition[], end: Date): Date {
+  return earliest(end, ...due.filter((one) => !done.includes(one)).map(({ day }) => new Date(day)))
+}
+
+function earliest(...moments: Date[]): Date {
+  return new Date(Math.min(...moments.map((moment) => moment.getTime())))
 }
 
 async function detachAndDrop(session: Session, log: Log, partitions: readonly Partition[]): Promise<Partition[]> {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { deliveryIdOf, type EndpointId, type EventId, publicId, timeOf } from '../../schema/ids.ts'
+import { deliveryIdOf, type EndpointId, type EventId, newId, publicId, timeOf } from '../../schema/ids.ts'
 import { OPERATIONAL_EVENTS } from '../../schema/operational-events.ts'
 import { writeCursor } from '../../src/attempts/cursor.ts'
 import { readAttemptFilter } from '../../src/attempts/filter.ts'
@@ -294,5 +294,32 @@ describe('the feed', () => {
     await world.publish()
     expect((await next).value).toMatchObject({ kind: 'attempt', attempt: { position: 4 } })
     await live.return?.()
+  })
+
+  test('tells of a gap in the middle where days are dropped while the past is being read', async () => {
+    const world = await retentionWorld()
+    const from = await world.feed.cursor()
+    const record = (count: number) =>
+      world.db.sql`
+        insert into postrider.attempts (id, tenant_id, delivery_id, event_id, endpoint_id, event_type, position, number, trigger, duration_ms, succeeded, method, url, request_headers, request_bytes)
+        select overlay(${newId(world.clock.now())}::text placing lpad(n::text, 4, '0') from 33)::uuid, ${world.tenantId}, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),
+          'a', nextval('postrider.attempt_positions'), 1, 'SCHEDULE', 1, true, 'POST', 'http://127.0.0.1/', '[]', 2 from generate_series(1, ${count}) n`
+    await record(700)
+    await world.pass(10)
+    await record(10)
+    const feed = await world.feed.subscribe({ tenant: world.tenantId, filter: readAttemptFilter(null), after: from })
+    const read = async (): Promise<unknown> => {
+      const { value } = await feed.next()
+      return value.kind === 'attempt' ? value.attempt.position : value.reason
+    }
+    expect(await read()).toBe(1)
+    await world.pass(21)
+    await world.retain()
+    const seen: unknown[] = []
+    while (seen.at(-1) !== 710) seen.push(await read())
+    const gap = seen.indexOf('RETENTION')
+    expect(seen.slice(0, gap)).toEqual(Array.from({ length: gap }, (_, index) => index + 2))
+    expect(seen.slice(gap + 1)).toEqual(Array.from({ length: 10 }, (_, index) => 701 + index))
+    await feed.return?.()
   })
 })
