@@ -56,17 +56,9 @@ const CLOSE = 500
  * First the past in pages, then the present from a bounded queue. The queue is attached before the last of the past is
  * read, so nothing falls in between. A plain object, not a generator: a generator that waits cannot be ended from outside.
  */
-export function createSubscriber({
-  reach,
-  filter,
-  from,
-  gap,
-  head,
-  page,
-  dropped,
-  onEnd,
-}: SubscriberOptions): Subscriber {
-  const past = createPast({ from, gap, head, page, dropped })
+export function createSubscriber(options: SubscriberOptions): Subscriber {
+  const { reach, filter, from, gap, head, onEnd } = options
+  const past = createPast(options)
   const hands = createHands(writeCursor(from))
   const queue: Attempt[] = []
   const ready: FeedItem[] = gap ? [{ kind: 'gap', cursor: hands.cursor(), reason: gap }] : []

@@ -59,28 +59,32 @@ EventRef.implement({
       description: 'When Postrider accepted it.',
       resolve: ({ id }) => new Date(timeOf(id)),
     }),
-    routedAt: t.expose('routedAt', {
-      type: 'DateTime',
-      nullable: true,
-      description: 'When its deliveries were created; null while that is still to come.',
-    }),
-    expungedAt: t.expose('expungedAt', {
-      type: 'DateTime',
-      nullable: true,
-      description: 'When `eventExpunge` removed its payload; null when it did not.',
-    }),
-    deliveries: t.connection(
-      {
-        type: DeliveryRef,
-        description: 'Its deliveries, one for each endpoint that wanted it; none when nobody did.',
-        // A key that may only publish sees the events it published, and nothing of what became of them.
-        authScopes: { read: true },
-        resolve: ({ id }, page, { loaders }) => loaders.deliveriesOfEvent.load({ parent: id, page: readPage(page) }),
-      },
-      DeliveryConnection,
-    ),
   }),
 })
+
+// What became of it.
+builder.objectFields(EventRef, (t) => ({
+  routedAt: t.expose('routedAt', {
+    type: 'DateTime',
+    nullable: true,
+    description: 'When its deliveries were created; null while that is still to come.',
+  }),
+  expungedAt: t.expose('expungedAt', {
+    type: 'DateTime',
+    nullable: true,
+    description: 'When `eventExpunge` removed its payload; null when it did not.',
+  }),
+  deliveries: t.connection(
+    {
+      type: DeliveryRef,
+      description: 'Its deliveries, one for each endpoint that wanted it; none when nobody did.',
+      // A key that may only publish sees the events it published, and nothing of what became of them.
+      authScopes: { read: true },
+      resolve: ({ id }, page, { loaders }) => loaders.deliveriesOfEvent.load({ parent: id, page: readPage(page) }),
+    },
+    DeliveryConnection,
+  ),
+}))
 
 const EventPublishInput = builder.inputType('EventPublishInput', {
   description: 'An event to publish.',

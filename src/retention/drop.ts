@@ -1,9 +1,6 @@
-import type postgres from 'postgres'
 import type { Log } from '../log.ts'
+import type { Session } from '../postgres/client.ts'
 import type { Partition } from './partitions.ts'
-
-/** A connection of its own: detaching cannot run in a transaction. */
-export type Session = postgres.ReservedSql
 
 /** What somebody else's long transaction stands in the way of is left for the next time. */
 const MOST_TRIES = 3
