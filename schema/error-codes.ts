@@ -11,6 +11,8 @@ export const ERROR_CODES = {
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used before with another body.',
   ATTEMPT_IN_FLIGHT: 'An attempt of this delivery is being made at this moment; wait for its result.',
   OUT_OF_ORDER: 'The delivery waits for the one before it in its lane, and must not go before it.',
+  PAYLOAD_GONE:
+    'The payload of the event was expunged or is no longer kept: there is nothing to send, the message says which.',
   NOT_PENDING: 'The delivery is settled already: there is nothing to cancel.',
   ENDPOINT_DELETED: 'The endpoint was deleted, and its secrets with it.',
   NOT_RUNNING: 'The replay has ended, and nothing of it waits any more: there is nothing to cancel.',

@@ -36,6 +36,11 @@ const lastAttempt = object('The attempt that brought it about.', {
   error_class: { type: ['string', 'null'], description: 'Its error class, like `TIMEOUT`; null when it succeeded.' },
   error_message: { type: ['string', 'null'], description: 'What went wrong, and what to do; null when it succeeded.' },
 })
+const lastAttemptIfAny = {
+  ...lastAttempt,
+  type: ['object', 'null'],
+  description: 'The latest attempt; null when none was made before it expired.',
+}
 const failingSince = moment('When the first of nothing but failures ended.')
 const failedAttempts = {
   type: 'integer',
@@ -100,10 +105,11 @@ export const OPERATIONAL_EVENTS: Record<OperationalEventType, Definition> = {
   },
   'delivery.failed': {
     description:
-      'The last attempt of a delivery has failed. It is kept, and can be retried. Deliveries of operational events are not announced.',
+      'A delivery has failed for good: its last attempt failed (EXHAUSTED), and it is kept and can be retried; or it was still pending when its payload was no longer kept (EXPIRED), after 30 days as a rule. Deliveries of operational events are not announced.',
     schema: object('A delivery failed for good.', {
       tenant,
       endpoint,
+      reason: { enum: ['EXHAUSTED', 'EXPIRED'], description: 'Why: its schedule was over, or its time.' },
       delivery: object('The delivery.', {
         id: text('Its id, `dlv_…`.'),
         attempts_made: { type: 'integer', description: 'How many attempts were made.' },
@@ -112,11 +118,12 @@ export const OPERATIONAL_EVENTS: Record<OperationalEventType, Definition> = {
         id: text('Its id, `evt_…`.'),
         type: text('Its type, like `invoice.paid`.'),
       }),
-      last_attempt: lastAttempt,
+      last_attempt: lastAttemptIfAny,
     }),
     example: {
       tenant: 'acme',
       endpoint: exampleEndpoint,
+      reason: 'EXHAUSTED',
       delivery: { id: 'dlv_01m7yvv9c5e9fv9keayyt735mz', attempts_made: 10 },
       event: { id: 'evt_01m7yvv9c5e9fv9keayyt735mz', type: 'invoice.paid' },
       last_attempt: exampleAttempt,

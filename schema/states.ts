@@ -3,6 +3,10 @@
 export const DELIVERY_STATES = ['PENDING', 'DELIVERED', 'FAILED', 'CANCELLED'] as const
 export type DeliveryState = (typeof DELIVERY_STATES)[number]
 
+/** Why a delivery failed for good: its schedule was over, or what it would have sent was about to be dropped. */
+export const FAILED_REASONS = ['EXHAUSTED', 'EXPIRED'] as const
+export type FailedReason = (typeof FAILED_REASONS)[number]
+
 /**
  * Why a delivery without a ticket waits, as stored: for room at its endpoint, in the line of what was asked for by hand
  * (REQUESTED), of first attempts (ALLOWANCE), of retries that are due (RETRY_ALLOWANCE) or of what a replay sends again

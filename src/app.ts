@@ -5,6 +5,7 @@ import { parseNetworks } from './egress/address-rules.ts'
 import { parseProxy } from './egress/proxy-url.ts'
 import { createEgress, type EgressOptions } from './egress/request.ts'
 import { parseHosts, type UrlRules } from './egress/url-rules.ts'
+import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
@@ -18,6 +19,7 @@ import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
 import { createWake, type Wake } from './queue/wake.ts'
 import { createReplayProgress } from './replays/progress.ts'
+import { keepMakingPartitions } from './retention/partitions.ts'
 import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
@@ -103,6 +105,7 @@ async function start(context: StartContext): Promise<Started> {
   // most likely that API has the same configuration.
   const configured = config.port === 0 ? null : { address: config.host, port: config.port }
   let server: HttpServer | null = null
+  if (config.role === 'api') onEnd(keepMakingPartitions(db.sql, clock, log))
   if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
   if (config.role !== 'worker') server = await startServing(context, parts)
   const url = server?.url() ?? null
@@ -129,6 +132,7 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
     egress,
     concurrency: config.workerConcurrency,
     healthRules: config.health,
+    retention: config.retention,
   })
   onEnd((deadline) => worker.stop(deadline))
 }
@@ -144,6 +148,8 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   onEnd(() => replayProgress.close())
   const capabilities = createCapabilities({
     ...parts,
+    longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
+    retention: config.retention,
     tickets: queue.tickets,
     publisher,
     redeliverer: createRedeliverer(common),

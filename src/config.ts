@@ -25,6 +25,8 @@ export type Config = {
   maxPayloadBytes: number
   idempotencyHours: number
   workerConcurrency: number
+  /** How long everything is kept, and how long payloads and response bodies are; whole days, the second no longer. */
+  retention: { days: number; bodyDays: number }
   /** When failures become a state of the endpoint. */
   health: { failingAfterSeconds: number; disableAfterSeconds: number; disableAfterAttempts: number }
   logLevel: string
@@ -51,13 +53,18 @@ const flag = (fallback: boolean) =>
     .default(fallback ? 'true' : 'false')
     .transform((text) => text === 'true')
 
-const whole = (fallback: number, lowest: number, highest: number) =>
+const number = (lowest: number, highest: number) =>
   z
     .string()
     .regex(/^\d{1,12}$/, { error: 'must be a whole number' })
-    .default(String(fallback))
     .transform(Number)
     .refine((value) => value >= lowest && value <= highest, { error: `must be from ${lowest} to ${highest}` })
+
+const whole = (fallback: number, lowest: number, highest: number) => number(lowest, highest).default(fallback)
+
+const DEFAULT_RETENTION_DAYS = 30
+// The default schedule takes up to 3.8 days, and a week must be left to see what failed and to send it again.
+const FEWEST_RETENTION_DAYS = 12
 
 const variables = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
@@ -85,6 +92,8 @@ const variables = z.object({
   POSTRIDER_GRAPHIQL: flag(true),
   POSTRIDER_MAX_PAYLOAD_BYTES: whole(262_144, 1024, 1_048_576),
   POSTRIDER_IDEMPOTENCY_HOURS: whole(24, 1, 24 * 30),
+  POSTRIDER_RETENTION_DAYS: whole(DEFAULT_RETENTION_DAYS, FEWEST_RETENTION_DAYS, 3650),
+  POSTRIDER_BODY_RETENTION_DAYS: number(FEWEST_RETENTION_DAYS, 3650).optional(),
   POSTRIDER_WORKER_CONCURRENCY: whole(256, 1, 10_000),
   POSTRIDER_FAILING_AFTER_SECONDS: whole(300, 1, 30 * 86_400),
   POSTRIDER_DISABLE_AFTER_SECONDS: whole(432_000, 1, 365 * 86_400),
@@ -111,6 +120,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     }
   }
   faults.push(...faultsOf(checks, given))
+  faults.push(...retentionFaults(given))
   if (given.DATABASE_URL && !given.POSTRIDER_MASTER_KEYS) {
     faults.push(
       'POSTRIDER_MASTER_KEYS is required with DATABASE_URL: 32 random bytes in base64, as from `openssl rand -base64 32`',
@@ -131,6 +141,23 @@ function faultsOf(checks: Checks, given: Record<string, string | undefined>): st
   })
 }
 
+/** What must not last longer than events are kept. What is no number has its own fault. */
+function retentionFaults(given: Record<string, string | undefined>): string[] {
+  const days = Number(given.POSTRIDER_RETENTION_DAYS ?? DEFAULT_RETENTION_DAYS)
+  const bodyDays = Number(given.POSTRIDER_BODY_RETENTION_DAYS ?? 0)
+  const hours = Number(given.POSTRIDER_IDEMPOTENCY_HOURS ?? 0)
+  const faults = []
+  if (bodyDays > days) {
+    faults.push(`POSTRIDER_BODY_RETENTION_DAYS is ${bodyDays}: it must not exceed POSTRIDER_RETENTION_DAYS, ${days}`)
+  }
+  if (hours > days * 24) {
+    faults.push(
+      `POSTRIDER_IDEMPOTENCY_HOURS is ${hours}: it must not exceed POSTRIDER_RETENTION_DAYS, ${days * 24} hours`,
+    )
+  }
+  return faults
+}
+
 function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unknown: string[]): Config {
   return {
     host: env.HOST,
@@ -149,6 +176,10 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unkn
     graphiql: env.POSTRIDER_GRAPHIQL,
     maxPayloadBytes: env.POSTRIDER_MAX_PAYLOAD_BYTES,
     idempotencyHours: env.POSTRIDER_IDEMPOTENCY_HOURS,
+    retention: {
+      days: env.POSTRIDER_RETENTION_DAYS,
+      bodyDays: env.POSTRIDER_BODY_RETENTION_DAYS ?? Math.min(DEFAULT_RETENTION_DAYS, env.POSTRIDER_RETENTION_DAYS),
+    },
     workerConcurrency: env.POSTRIDER_WORKER_CONCURRENCY,
     health: {
       failingAfterSeconds: env.POSTRIDER_FAILING_AFTER_SECONDS,

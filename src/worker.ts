@@ -9,11 +9,13 @@ import { dropExpiredKeys } from './events/idempotency.ts'
 import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
 import type { Clock } from './postgres/clock.ts'
+import type { Retention } from './postgres/days.ts'
 import type { Queue } from './queue/open.ts'
 import type { Tickets } from './queue/tickets.ts'
 import type { Wake } from './queue/wake.ts'
 import { createReplayRunner } from './replays/runner.ts'
 import { makePartitions } from './retention/partitions.ts'
+import { dropOldDays } from './retention/retain.ts'
 import { createRouter } from './routing/router.ts'
 import { sweepEvents } from './routing/sweep.ts'
 import type { Sealer } from './sealing/sealer.ts'
@@ -29,6 +31,7 @@ export type WorkerContext = {
   /** Requests in flight. */
   concurrency: number
   healthRules: HealthRules
+  retention: Retention
   operationsTenantId: TenantId
   /** How many deliveries a replay hands over in a second; for tests that have no time. */
   replaysPerSecond?: number
@@ -50,6 +53,7 @@ export async function startWorker({
   sealer,
   concurrency,
   healthRules,
+  retention,
   operationsTenantId,
   replaysPerSecond,
 }: WorkerContext): Promise<Worker> {
@@ -59,6 +63,7 @@ export async function startWorker({
   await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
+  await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays({ ...common, retention }))
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,

@@ -43,6 +43,7 @@ test('an empty environment is a whole configuration', () => {
     graphiql: true,
     maxPayloadBytes: 262_144,
     idempotencyHours: 24,
+    retention: { days: 30, bodyDays: 30 },
     workerConcurrency: 256,
     health: { failingAfterSeconds: 300, disableAfterSeconds: 432_000, disableAfterAttempts: 20 },
     logLevel: 'info',
@@ -116,20 +117,36 @@ test('every fault is told at once, by name', () => {
 })
 
 test.each`
-  environment                                              | fault
-  ${{ PORT: '70000' }}                                     | ${'PORT must be from 0 to 65535'}
-  ${{ PORT: '40 00' }}                                     | ${'PORT must be a whole number'}
-  ${{ DATABASE_URL: 'mysql://db' }}                        | ${'DATABASE_URL must look like postgres://user:password@host:5432/database'}
-  ${{ DATABASE_URL: 'postgres://db/postrider' }}           | ${'POSTRIDER_MASTER_KEYS is required with DATABASE_URL'}
-  ${{ POSTRIDER_ALLOWED_ORIGINS: 'https://a.example *' }}  | ${'POSTRIDER_ALLOWED_ORIGINS has "*", which is not an origin'}
-  ${{ POSTRIDER_ALLOW_NETWORKS: '10/8 ::1' }}              | ${'POSTRIDER_ALLOW_NETWORKS: not a network (like 10.0.0.0/8 or fd00::/8) or an address: "10/8"'}
-  ${{ POSTRIDER_ALLOW_HOSTS: 'a b:1' }}                    | ${'POSTRIDER_ALLOW_HOSTS: not a host name'}
-  ${{ POSTRIDER_EGRESS_PROXY: 'proxy:3128' }}              | ${'POSTRIDER_EGRESS_PROXY: must look like http://user:password@proxy.internal:3128'}
-  ${{ POSTRIDER_HTTPS_ONLY: 'yes' }}                       | ${'POSTRIDER_HTTPS_ONLY must be true or false'}
-  ${{ POSTRIDER_INTROSPECTION: 'TRUE' }}                   | ${'POSTRIDER_INTROSPECTION must be true or false'}
-  ${{ POSTRIDER_ADMIN_KEY: 'with a space in its middle' }} | ${'POSTRIDER_ADMIN_KEY must be 16 to 256 visible ASCII characters'}
+  environment                                                                           | fault
+  ${{ PORT: '70000' }}                                                                  | ${'PORT must be from 0 to 65535'}
+  ${{ PORT: '40 00' }}                                                                  | ${'PORT must be a whole number'}
+  ${{ DATABASE_URL: 'mysql://db' }}                                                     | ${'DATABASE_URL must look like postgres://user:password@host:5432/database'}
+  ${{ DATABASE_URL: 'postgres://db/postrider' }}                                        | ${'POSTRIDER_MASTER_KEYS is required with DATABASE_URL'}
+  ${{ POSTRIDER_ALLOWED_ORIGINS: 'https://a.example *' }}                               | ${'POSTRIDER_ALLOWED_ORIGINS has "*", which is not an origin'}
+  ${{ POSTRIDER_ALLOW_NETWORKS: '10/8 ::1' }}                                           | ${'POSTRIDER_ALLOW_NETWORKS: not a network (like 10.0.0.0/8 or fd00::/8) or an address: "10/8"'}
+  ${{ POSTRIDER_ALLOW_HOSTS: 'a b:1' }}                                                 | ${'POSTRIDER_ALLOW_HOSTS: not a host name'}
+  ${{ POSTRIDER_EGRESS_PROXY: 'proxy:3128' }}                                           | ${'POSTRIDER_EGRESS_PROXY: must look like http://user:password@proxy.internal:3128'}
+  ${{ POSTRIDER_HTTPS_ONLY: 'yes' }}                                                    | ${'POSTRIDER_HTTPS_ONLY must be true or false'}
+  ${{ POSTRIDER_INTROSPECTION: 'TRUE' }}                                                | ${'POSTRIDER_INTROSPECTION must be true or false'}
+  ${{ POSTRIDER_ADMIN_KEY: 'with a space in its middle' }}                              | ${'POSTRIDER_ADMIN_KEY must be 16 to 256 visible ASCII characters'}
+  ${{ POSTRIDER_RETENTION_DAYS: '11' }}                                                 | ${'POSTRIDER_RETENTION_DAYS must be from 12 to 3650'}
+  ${{ POSTRIDER_BODY_RETENTION_DAYS: 'all' }}                                           | ${'POSTRIDER_BODY_RETENTION_DAYS must be a whole number'}
+  ${{ POSTRIDER_BODY_RETENTION_DAYS: '31' }}                                            | ${'POSTRIDER_BODY_RETENTION_DAYS is 31: it must not exceed POSTRIDER_RETENTION_DAYS, 30'}
+  ${{ POSTRIDER_RETENTION_DAYS: '14', POSTRIDER_BODY_RETENTION_DAYS: '20', PORT: 'x' }} | ${'POSTRIDER_BODY_RETENTION_DAYS is 20: it must not exceed POSTRIDER_RETENTION_DAYS, 14'}
+  ${{ POSTRIDER_RETENTION_DAYS: '14', POSTRIDER_IDEMPOTENCY_HOURS: '337' }}             | ${'POSTRIDER_IDEMPOTENCY_HOURS is 337: it must not exceed POSTRIDER_RETENTION_DAYS, 336 hours'}
 `('$environment → $fault', ({ environment, fault }) => {
   expect(faultsOf(environment)).toContainEqual(expect.stringContaining(fault))
+})
+
+test.each`
+  days         | bodyDays     | retention
+  ${undefined} | ${undefined} | ${{ days: 30, bodyDays: 30 }}
+  ${'90'}      | ${undefined} | ${{ days: 90, bodyDays: 30 }}
+  ${'14'}      | ${undefined} | ${{ days: 14, bodyDays: 14 }}
+  ${'90'}      | ${'12'}      | ${{ days: 90, bodyDays: 12 }}
+`('rows for $days days and bodies for $bodyDays are $retention', ({ days, bodyDays, retention }) => {
+  const environment = { POSTRIDER_RETENTION_DAYS: days, POSTRIDER_BODY_RETENTION_DAYS: bodyDays }
+  expect(readConfig(environment).retention).toEqual(retention)
 })
 
 test('no secret is repeated', () => {

@@ -5,7 +5,7 @@ import { ATTEMPT_ERROR_CLASSES } from '../schema/outcomes.ts'
 import { outcomeOf } from '../src/deliveries/outcome.ts'
 import { DEFAULT_RETRY_POLICY, nextAttemptAt } from '../src/deliveries/retry-policy.ts'
 import { signStandard } from '../src/deliveries/sign.ts'
-import { delaysOf, LONGEST_SCHEDULE_SECONDS } from '../src/endpoints/retry-schedule.ts'
+import { delaysOf, longestScheduleSeconds } from '../src/endpoints/retry-schedule.ts'
 import { parseSecret } from '../src/endpoints/signing-secret.ts'
 import { codeBlock, codeIn, DOCUMENT, tableBelow } from './receivers/document.ts'
 import { createEndpoint, publish, startServer } from './support/app.ts'
@@ -49,7 +49,7 @@ test('every operational event is described, and the one that is shown is the exa
 })
 
 test('how long ids must be kept', () => {
-  const days = LONGEST_SCHEDULE_SECONDS / 86_400
+  const days = longestScheduleSeconds(30) / 86_400
   // Each wait may be a fifth longer, and each of 100 attempts may take its 30 seconds.
   const stretched = Math.ceil(days * 1.2 + (100 * 30) / 86_400)
   const rows = Object.fromEntries(tableBelow('## Each event once'))

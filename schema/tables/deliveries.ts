@@ -5,6 +5,8 @@ import {
   type AttemptTrigger,
   DELIVERY_STATES,
   type DeliveryState,
+  FAILED_REASONS,
+  type FailedReason,
   STORED_WAITS,
   type StoredWait,
 } from '../states.ts'
@@ -20,6 +22,8 @@ export const deliveries = postrider.table(
     endpointId: id<'ep'>('endpoint_id').notNull(),
     eventType: text('event_type').notNull(),
     state: text('state').$type<DeliveryState>().notNull().default('PENDING'),
+    /** Null in a failed one from before there were reasons: EXHAUSTED. */
+    failedReason: text('failed_reason').$type<FailedReason>(),
     waitingFor: text('waiting_for').$type<StoredWait>(),
     /** Its one living ticket: a ticket that is not this one is dropped. */
     ticketId: uuid('ticket_id'),
@@ -50,6 +54,8 @@ export const deliveries = postrider.table(
       .on(table.endpointId, table.lane, table.sequence)
       .where(sql`${table.waitingFor} = 'ORDER'`),
     check('deliveries_state', oneOf(table.state, DELIVERY_STATES)),
+    check('deliveries_failed_reason', oneOf(table.failedReason, FAILED_REASONS)),
+    check('deliveries_only_failed_have_a_reason', sql`${table.failedReason} is null or ${table.state} = 'FAILED'`),
     check('deliveries_waiting_for', oneOf(table.waitingFor, STORED_WAITS)),
     check('deliveries_requested_trigger', oneOf(table.requestedTrigger, ATTEMPT_TRIGGERS)),
     check('deliveries_ticket_or_wait', sql`${table.ticketId} is null or ${table.waitingFor} is null`),

@@ -20,6 +20,8 @@ export const events = postrider.table(
     routedAt: moment('routed_at'),
     /** Since when routing it fails by our own fault; it is tried again now and then. */
     parkedAt: moment('parked_at'),
+    /** When its payload was removed on request; this row is what is left of it. */
+    expungedAt: moment('expunged_at'),
   },
   (table) => [
     index('events_of_tenant').on(table.tenantId, table.id),

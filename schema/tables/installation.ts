@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { boolean, check, text } from 'drizzle-orm/pg-core'
+import { bigint, boolean, check, text } from 'drizzle-orm/pg-core'
 import { moment, postrider } from './postrider.ts'
 
 /** One row about this installation. `epoch` marks its feed cursors, so that those of another database are recognised. */
@@ -12,6 +12,8 @@ export const installation = postrider.table(
     keyCheck: text('key_check'),
     /** Every event accepted before this moment has been routed: the sweeper looks at younger ones only. */
     routedUntil: moment('routed_until'),
+    /** The highest position of an attempt that retention dropped: a feed that goes on from an earlier one has a gap. */
+    droppedPosition: bigint('dropped_position', { mode: 'number' }).notNull().default(0),
     createdAt: moment('created_at').notNull().defaultNow(),
   },
   (table) => [check('installation_only', sql`${table.only}`)],

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { bigint, boolean, index, primaryKey, text } from 'drizzle-orm/pg-core'
-import { id, postrider } from './postrider.ts'
+import { id, moment, postrider } from './postrider.ts'
 
 /** The deliveries of one endpoint, or of one ordering key at it, that must go in order. A row stays when its lane is empty. */
 export const lanes = postrider.table(
@@ -14,6 +14,8 @@ export const lanes = postrider.table(
     lastSequence: bigint('last_sequence', { mode: 'number' }).notNull().default(0),
     /** The delivery whose turn it is; null: the lane is empty. */
     head: id<'dlv'>('head'),
+    /** When something was put into it last: an empty lane that is old is forgotten. */
+    usedAt: moment('used_at').notNull().defaultNow(),
     /** Its head has failed for good, and it waits for that one to be delivered or cancelled. */
     blocked: boolean('blocked').notNull().default(false),
   },

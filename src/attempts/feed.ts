@@ -60,6 +60,7 @@ export function createFeed(context: FeedContext): Feed {
         gap,
         head: () => reader.head() ?? now,
         page: (place, upTo, most) => readPast(db, tenant, filter, place, upTo, most),
+        dropped: () => droppedPosition(db),
         onEnd: () => subscribers.delete(subscriber),
       })
       subscribers.add(subscriber)
@@ -134,16 +135,14 @@ async function whereToStart(
   // A database that was restored has the epoch of the one it was saved from, but has not given all its positions yet.
   if (asked.epoch !== now.epoch || asked.position > (await lastPosition(db)))
     return { from: now, gap: 'FOREIGN_CURSOR' }
-  return { from: asked, gap: (await isDropped(db, asked)) ? 'RETENTION' : null }
+  return { from: asked, gap: (await droppedPosition(db)) > asked.position ? 'RETENTION' : null }
 }
 
-/** Whether attempts after this place may have been dropped: its day has no partition any more. */
-async function isDropped(db: Db, { atMs }: FeedCursor): Promise<boolean> {
-  const day = new Date(atMs).toISOString().slice(0, 10).replaceAll('-', '')
-  const [row] = await db.sql<{ dropped: boolean }[]>`
-    select ${`attempts_${day}`} < min(c.relname) as dropped from pg_inherits i
-    join pg_class c on c.oid = i.inhrelid where i.inhparent = 'postrider.attempts'::regclass`
-  return row?.dropped ?? false
+/** The highest position that went with a day that was dropped: whoever goes on from an earlier one has a gap. */
+async function droppedPosition(db: Db): Promise<number> {
+  const [row] = await db.sql<{ position: number }[]>`
+    select dropped_position::float8 as position from postrider.installation`
+  return row?.position ?? 0
 }
 
 /** The last position that was given, committed or not. */
@@ -154,12 +153,12 @@ async function lastPosition(db: Db): Promise<number> {
   return row?.position ?? 0
 }
 
-/** The newest position there is. Positions become visible in order, so everything up to it is there. */
+/** The newest position there is, or was before it was dropped. Positions become visible in order, so everything up to it is there. */
 async function newestPlace(db: Db, clock: Clock): Promise<Place> {
   const atMs = clock.now().getTime()
-  const [row] = await db.sql<
-    { position: number }[]
-  >`select coalesce(max(position), 0)::float8 as position from postrider.attempts`
+  const [row] = await db.sql<{ position: number }[]>`
+    select greatest((select max(position) from postrider.attempts), dropped_position)::float8 as position
+    from postrider.installation`
   return { position: row?.position ?? 0, atMs }
 }
 

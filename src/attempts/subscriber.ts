@@ -42,6 +42,8 @@ export type SubscriberOptions = {
   head(): { position: number; atMs: number }
   /** The attempts this subscriber wants after a place, up to and with `upTo`, at most a page. */
   page(after: FeedCursor, upTo: number, most: number): Promise<Attempt[]>
+  /** Up to where attempts were dropped. */
+  dropped(): Promise<number>
   onEnd(): void
 }
 
@@ -54,8 +56,9 @@ const CLOSE = 500
  * First the past in pages, then the present from a bounded queue. The queue is attached before the last of the past is
  * read, so nothing falls in between. A plain object, not a generator: a generator that waits cannot be ended from outside.
  */
-export function createSubscriber({ reach, filter, from, gap, head, page, onEnd }: SubscriberOptions): Subscriber {
-  const past = createPast({ from, head, page })
+export function createSubscriber(options: SubscriberOptions): Subscriber {
+  const { reach, filter, from, gap, head, onEnd } = options
+  const past = createPast(options)
   const hands = createHands(writeCursor(from))
   const queue: Attempt[] = []
   const ready: FeedItem[] = gap ? [{ kind: 'gap', cursor: hands.cursor(), reason: gap }] : []
@@ -75,7 +78,9 @@ export function createSubscriber({ reach, filter, from, gap, head, page, onEnd }
       if (item) return hands.give(item)
       if (hands.closed()) return hands.last()
       if (!past.isOver()) {
-        ready.push(...(await past.read()).map(itemOf))
+        const { attempts, missing } = await past.read()
+        if (missing) ready.push({ kind: 'gap', cursor: hands.cursor(), reason: 'RETENTION' })
+        ready.push(...attempts.map(itemOf))
         continue
       }
       const attempt = queue.shift()
@@ -106,24 +111,38 @@ export function createSubscriber({ reach, filter, from, gap, head, page, onEnd }
 }
 
 /** What was recorded before the subscriber began to listen, read up to where its queue takes over. */
-function createPast({ from, head, page }: Pick<SubscriberOptions, 'from' | 'head' | 'page'>) {
+function createPast({
+  from,
+  gap,
+  head,
+  page,
+  dropped,
+}: Pick<SubscriberOptions, 'from' | 'gap' | 'head' | 'page' | 'dropped'>) {
   let place = from
+  // Up to where the subscriber knows what it missed.
+  let known: number | null = gap === null ? from.position : null
   let attachedAt: number | null = null
   let over = false
   return {
     attachedAt: () => attachedAt,
     isOver: () => over,
-    async read(): Promise<Attempt[]> {
+    /** `missing`: something of it was dropped before it could be read. */
+    async read(): Promise<{ attempts: Attempt[]; missing: boolean }> {
       // The cursor may be ahead of the reader; what it has seen must not come again.
       if (attachedAt === null && head().position - place.position <= CLOSE) {
         attachedAt = Math.max(head().position, place.position)
       }
       const upTo = attachedAt ?? head().position
       const read = upTo > place.position ? await page(place, upTo, PAGE) : []
+      // Asked after the page was read: a day may have been dropped in between.
+      const gone = upTo > place.position ? await dropped() : 0
+      known ??= gone
+      const missing = gone > Math.max(known, place.position)
+      known = Math.max(known, gone)
       const whole = read.length < PAGE
       place = { ...place, position: whole ? upTo : (read.at(-1)?.position ?? upTo) }
       over = whole && attachedAt === upTo
-      return read
+      return { attempts: read, missing }
     },
   }
 }

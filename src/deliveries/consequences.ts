@@ -44,6 +44,7 @@ export function deadLetters(results: readonly Sent[]): News[] {
     })
     .map(({ prepared: { delivery, endpoint }, attempt }) => ({
       type: 'delivery.failed',
+      reason: 'EXHAUSTED',
       tenantId: delivery.tenantId,
       endpoint: { id: delivery.endpointId, url: endpoint.url, description: endpoint.description },
       delivery: { id: delivery.id, attemptsMade: delivery.attemptsMade + 1 },
@@ -100,6 +101,6 @@ function lastAttemptOf({
   status = null,
   errorClass = null,
   errorMessage = null,
-}: Sent['attempt']): News['lastAttempt'] {
+}: Sent['attempt']): NonNullable<News['lastAttempt']> {
   return { id, status, errorClass, errorMessage }
 }

@@ -23,11 +23,11 @@ export async function lockLanes(tx: Tx, tenant: TenantId, lanes: readonly Lane[]
   return states.map((state) => ({ ...state, lastSequence: Number(state.lastSequence) }))
 }
 
-export async function saveLanes(tx: Tx, lanes: readonly LaneState[]): Promise<void> {
+export async function saveLanes(tx: Tx, lanes: readonly LaneState[], now: Date): Promise<void> {
   if (lanes.length === 0) return
   const [endpoints, names] = columnsOf(lanes)
   await tx`
-    update postrider.lanes set last_sequence = changed.last_sequence, head = changed.head
+    update postrider.lanes set last_sequence = changed.last_sequence, head = changed.head, used_at = ${now.toISOString()}
     from unnest(
       ${endpoints}::uuid[], ${names}::text[], ${lanes.map(({ lastSequence }) => lastSequence) as never}::bigint[],
       ${lanes.map(({ head }) => head) as never}::uuid[]

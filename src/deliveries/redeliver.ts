@@ -1,4 +1,4 @@
-import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
+import type { DeliveryId, EndpointId, EventId } from '../../schema/ids.ts'
 import type { DeliveryState, StoredWait } from '../../schema/states.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
@@ -15,7 +15,7 @@ export type RedelivererContext = { db: Db; tickets: Tickets; wake: Wake; clock: 
 export type Redeliverer = {
   /**
    * One attempt beside the schedule. It goes through admission like any other; at a paused endpoint it waits.
-   * Mistakes: NOT_FOUND, ENDPOINT_DELETED, ATTEMPT_IN_FLIGHT, OUT_OF_ORDER, all at `id`.
+   * Mistakes: NOT_FOUND, ENDPOINT_DELETED, PAYLOAD_GONE, ATTEMPT_IN_FLIGHT, OUT_OF_ORDER, all at `id`.
    */
   retry(reach: Reach, id: DeliveryId): Promise<void>
   /** Gives up a delivery that is pending, or has failed and holds up its lane. Mistakes: NOT_FOUND, NOT_PENDING, ATTEMPT_IN_FLIGHT. */
@@ -36,6 +36,7 @@ export function createRedeliverer(context: RedelivererContext): Redeliverer {
 }
 
 type Row = {
+  eventId: EventId
   endpointId: EndpointId
   state: DeliveryState
   ticketId: string | null
@@ -60,6 +61,7 @@ async function requestAttempt(
       'The endpoint of this delivery was deleted, and its secrets with it. Create an endpoint and publish again.'
     throw new Mistake('ENDPOINT_DELETED', ['id'], message)
   }
+  await refuseWithoutPayload(tx, row.eventId)
   await refuseInFlight(tx, tickets, row, 'Wait for its result, and retry then if it failed.')
   await tx`
     update postrider.deliveries set requested_trigger = case requested_trigger when 'TEST' then 'TEST' else 'MANUAL' end, requested_at = ${clock.now().toISOString()},
@@ -76,6 +78,15 @@ async function refuseInFlight(tx: Tx, tickets: Tickets, { ticketId }: Row, advic
   throw new Mistake('ATTEMPT_IN_FLIGHT', ['id'], `An attempt of this delivery is in flight. ${advice}`)
 }
 
+/** Under the lock of the endpoint: whoever removes a payload then sees what was asked for, or this sees that it is gone. */
+async function refuseWithoutPayload(tx: Tx, event: EventId): Promise<void> {
+  const kept = await tx`select from postrider.event_payloads where id = ${event}`
+  if (kept.length > 0) return
+  const expunged = await tx`select from postrider.events where id = ${event} and expunged_at is not null`
+  const why = expunged.length > 0 ? 'was expunged' : 'is no longer kept'
+  throw new Mistake('PAYLOAD_GONE', ['id'], `The payload of this event ${why}: there is nothing to send.`)
+}
+
 async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Reach, id: DeliveryId): Promise<void> {
   const now = clock.now()
   const row = await lockDelivery(tx, reach, id)
@@ -84,7 +95,7 @@ async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Rea
     throw new Mistake('NOT_PENDING', ['id'], `This delivery is ${row.state} already: there is nothing to cancel.`)
   }
   await tx`
-    update postrider.deliveries set state = 'CANCELLED', ticket_id = null, waiting_for = null, next_attempt_at = null,
+    update postrider.deliveries set state = 'CANCELLED', failed_reason = null, ticket_id = null, waiting_for = null, next_attempt_at = null,
       requested_trigger = null, requested_at = null, replay_id = null, settled_at = ${now.toISOString()}
     where id = ${id}`
   if (row.lane === null) return
@@ -105,7 +116,7 @@ async function lockDelivery(tx: Tx, reach: Reach, id: DeliveryId): Promise<Row> 
   const mine = tx`id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
   await tx`select from postrider.endpoints where id = (select endpoint_id from postrider.deliveries where ${mine}) for no key update`
   const [row] = await tx<Row[]>`
-    select endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", lane, waiting_for as "waitingFor",
+    select event_id as "eventId", endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", lane, waiting_for as "waitingFor",
       exists (select from postrider.endpoints where id = endpoint_id and deleted_at is not null) as "endpointDeleted"
     from postrider.deliveries delivery
     where ${mine} for update`

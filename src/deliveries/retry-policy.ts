@@ -1,5 +1,5 @@
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
-import { delaysOf } from '../endpoints/retry-schedule.ts'
+import { delaysOf, JITTER } from '../endpoints/retry-schedule.ts'
 import type { Outcome } from './outcome.ts'
 
 /** When failed attempts are repeated: a list of waits, waits that grow, or always the same wait. */
@@ -11,9 +11,6 @@ export type Random = () => number
 export const DEFAULT_RETRY_POLICY = {
   delaysSeconds: [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400],
 } satisfies RetryPolicy
-
-/** Each wait is stretched or shortened by up to this share, so that what failed together does not come back together. */
-const JITTER = 0.2
 
 /** When to try again, or null when it is over. `Retry-After` is a floor, never a way to be called sooner. */
 export function nextAttemptAt(

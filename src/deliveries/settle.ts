@@ -1,4 +1,5 @@
 import { type DeliveryId, type EndpointId, newId } from '../../schema/ids.ts'
+import { withoutExpungedBodies } from '../attempts/expunged.ts'
 import { recordAttempts } from '../attempts/record.ts'
 import type { HealthRules } from '../endpoints/health.ts'
 import { announce, type News } from '../events/operational.ts'
@@ -98,6 +99,9 @@ function settleUnless(
     const news = [...endpointNews, ...deadLetters(ended)]
     const toppedUp = await admitSerially(tx, tickets, ended, serial, now)
     await announce(tx, tickets, news, now)
+    // Whose delivery is not what it was may be of an event that was expunged meanwhile.
+    const strays = results.filter(({ prepared }) => !settled.has(prepared.delivery.id)).map(({ attempt }) => attempt)
+    const attempts = [...ended.map(({ attempt }) => attempt), ...(await withoutExpungedBodies(tx, strays))]
     await together([
       setBacklog(tx, parking, true),
       giveTickets(tx, tickets, admitted),
@@ -107,10 +111,7 @@ function settleUnless(
         retries.filter(({ endpoint }) => roomy.has(endpoint)).map((retry) => retryTicket(retry, now)),
       ),
       // Last: it takes the lock under which attempts get their positions, and keeps it to the commit.
-      recordAttempts(
-        tx,
-        results.map(({ attempt }) => attempt),
-      ),
+      recordAttempts(tx, attempts),
     ])
     const firstRetry = Math.min(...retries.map(({ at }) => at.getTime()))
     return { admitted: admitted.length + toppedUp, nextRetryAt: retries.length > 0 ? new Date(firstRetry) : null, news }
@@ -187,7 +188,8 @@ async function updateDeliveries(tx: Tx, results: readonly Sent[], now: Date): Pr
   const column = <T>(pick: (result: Sent) => T) => sorted.map(pick) as never
   return tx<Freed[]>`
     update postrider.deliveries delivery set
-      state = result.state, waiting_for = result.waiting_for, next_attempt_at = result.next_attempt_at, ticket_id = null,
+      state = result.state, failed_reason = case when result.state = 'FAILED' then coalesce(failed_reason, 'EXHAUSTED') end,
+      waiting_for = result.waiting_for, next_attempt_at = result.next_attempt_at, ticket_id = null,
       requested_trigger = null, requested_at = null,
       replay_id = case when result.state = 'PENDING' then replay_id end, last_attempt_id = result.attempt_id,
       attempts_made = attempts_made + 1, scheduled_attempts_made = scheduled_attempts_made + result.scheduled::int,

@@ -37,11 +37,14 @@ export type EndpointColumns = Pick<
 
 const LONGEST_DESCRIPTION = 1024
 
+/** What settings are judged by besides themselves. */
+export type SettingRules = { urlRules: UrlRules; longestScheduleSeconds: number }
+
 /** The columns that an input speaks of, checked; what it does not mention is left out. */
 export function readSettings(
   input: EndpointSettings,
   path: readonly string[],
-  urlRules: UrlRules,
+  { urlRules, longestScheduleSeconds }: SettingRules,
 ): Partial<EndpointColumns> {
   return {
     ...(input.url === undefined ? {} : { url: readUrl(input.url, [...path, 'url'], urlRules) }),
@@ -54,7 +57,7 @@ export function readSettings(
     ...(input.method === undefined ? {} : { method: input.method ?? 'POST' }),
     ...(input.retry === undefined
       ? {}
-      : { retryPolicy: input.retry && readRetryPolicy(input.retry, [...path, 'retry']) }),
+      : { retryPolicy: input.retry && readRetryPolicy(input.retry, [...path, 'retry'], longestScheduleSeconds) }),
     ...(input.timeoutSeconds === undefined
       ? {}
       : { timeoutSeconds: readWhole(input.timeoutSeconds ?? 15, 1, 30, [...path, 'timeoutSeconds']) }),
@@ -73,11 +76,11 @@ export function readSettings(
 export function readNewSettings(
   input: EndpointSettings & { url: string },
   path: readonly string[],
-  urlRules: UrlRules,
+  rules: SettingRules,
 ): EndpointColumns {
   return {
     url: input.url,
-    ...readSettings({ timeoutSeconds: null, maxInFlight: null, ...withoutAbsent(input) }, path, urlRules),
+    ...readSettings({ timeoutSeconds: null, maxInFlight: null, ...withoutAbsent(input) }, path, rules),
   } as EndpointColumns
 }
 

@@ -19,13 +19,19 @@ export const MOST_DELAYS = 20
 export const MOST_ATTEMPTS = 100
 const DAY_SECONDS = 86_400
 export const LONGEST_DELAY_SECONDS = 7 * DAY_SECONDS
-/**
- * Deliveries are kept for 30 days, and the last attempt must leave a week to see that it failed and to send it again: 23 days,
- * of which every wait may be a fifth longer than it says.
- */
-export const LONGEST_SCHEDULE_SECONDS = 19 * DAY_SECONDS
+const DAYS_LEFT_AFTER_FAILURE = 7
+/** Each wait is stretched or shortened by up to this share, so that what failed together does not come back together. */
+export const JITTER = 0.2
 export const DEFAULT_FACTOR = 2
 export const DEFAULT_MOST_SECONDS = DAY_SECONDS
+
+/**
+ * How long all waits of a schedule may take together, where payloads are kept for so many days: the last attempt must leave
+ * a week to see that it failed and to send it again. In whole days: 19 of 30.
+ */
+export function longestScheduleSeconds(bodyRetentionDays: number): number {
+  return Math.floor((bodyRetentionDays - DAYS_LEFT_AFTER_FAILURE) / (1 + JITTER)) * DAY_SECONDS
+}
 
 /** The waits in seconds between the attempts of a policy, in order: one fewer than there are attempts. */
 export function delaysOf(policy: StoredRetryPolicy): readonly number[] {
@@ -38,7 +44,11 @@ export function delaysOf(policy: StoredRetryPolicy): readonly number[] {
 }
 
 /** Checks a policy and returns it as it is stored; throws a `Mistake` that names the value at fault. */
-export function readRetryPolicy(input: RetryPolicyInput, path: readonly string[]): StoredRetryPolicy {
+export function readRetryPolicy(
+  input: RetryPolicyInput,
+  path: readonly string[],
+  longestSeconds: number,
+): StoredRetryPolicy {
   const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null)
   const kind = given[0]?.[0]
   if (given.length !== 1 || kind === undefined) {
@@ -47,9 +57,9 @@ export function readRetryPolicy(input: RetryPolicyInput, path: readonly string[]
   }
   const policy = readKind(input, path)
   const total = delaysOf(policy).reduce((sum, delay) => sum + delay, 0)
-  if (total <= LONGEST_SCHEDULE_SECONDS) return policy
+  if (total <= longestSeconds) return policy
   const days = (total / DAY_SECONDS).toFixed(1)
-  const message = `This schedule takes ${days} days; at most ${LONGEST_SCHEDULE_SECONDS / DAY_SECONDS} are allowed, so that it ends a week before its deliveries are no longer kept.`
+  const message = `This schedule takes ${days} days; at most ${longestSeconds / DAY_SECONDS} are allowed, so that it ends a week before its deliveries are no longer kept.`
   throw new Mistake('INVALID_INPUT', [...path, kind], message)
 }
 

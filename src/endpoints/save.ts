@@ -2,7 +2,6 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
-import type { UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -12,15 +11,14 @@ import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import type { Endpoint } from './find.ts'
-import { type EndpointSettings, readNewSettings, readSettings } from './input.ts'
+import { type EndpointSettings, readNewSettings, readSettings, type SettingRules } from './input.ts'
 import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
 
-export type SaveContext = {
+export type SaveContext = SettingRules & {
   db: Pick<Db, 'orm'>
   sealer: Pick<Sealer, 'seal'>
   wake: Pick<Wake, 'signal'>
   clock: Clock
-  urlRules: UrlRules
 }
 
 const NEW_START = {
@@ -35,12 +33,13 @@ export type NewEndpoint = EndpointSettings & { url: string; secret?: string | nu
 
 /** Makes an endpoint and its signing secret, which is returned in the clear this once. */
 export async function createEndpoint(
-  { db, sealer, clock, urlRules }: SaveContext,
+  context: SaveContext,
   tenantId: TenantId,
   input: NewEndpoint,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
+  const { db, sealer, clock } = context
   const { secret: given, ...settings } = input
-  const columns = readNewSettings(settings, ['input'], urlRules)
+  const columns = readNewSettings(settings, ['input'], context)
   const secret = chooseSecret(given, ['input', 'secret'])
   const now = clock.now()
   const endpoint = await db.orm.transaction(async (tx) => {
@@ -59,7 +58,7 @@ export async function updateEndpoint(
   id: EndpointId,
   input: EndpointSettings,
 ): Promise<Endpoint> {
-  const settings = readSettings(input, ['input'], context.urlRules)
+  const settings = readSettings(input, ['input'], context)
   // What the old address answered says nothing about the new one.
   const start = settings.url === undefined ? {} : NEW_START
   // The flag makes the promoter look at lanes that are blocked.

@@ -9,7 +9,7 @@ import {
 } from '../../schema/ids.ts'
 import { OPERATIONS_TENANT, type OperationalEventType } from '../../schema/operational-events.ts'
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
-import type { DisabledReason } from '../../schema/states.ts'
+import type { DisabledReason, FailedReason } from '../../schema/states.ts'
 import type { Tx } from '../postgres/client.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
@@ -20,18 +20,20 @@ import { insertEvents, type NewEvent } from './write.ts'
 export type News = {
   tenantId: TenantId
   endpoint: { id: EndpointId; url: string; description: string | null }
+  /** Null where none was made. */
   lastAttempt: {
     id: AttemptId
     status: number | null
     errorClass: AttemptErrorClass | null
     errorMessage: string | null
-  }
+  } | null
 } & (
   | { type: 'endpoint.failing'; failingSince: Date; failedAttempts: number }
   | { type: 'endpoint.recovered' }
   | { type: 'endpoint.disabled'; reason: DisabledReason; failingSince: Date | null; failedAttempts: number }
   | {
       type: 'delivery.failed'
+      reason: FailedReason
       delivery: { id: DeliveryId; attemptsMade: number }
       event: { id: EventId; type: string }
     }
@@ -71,7 +73,7 @@ function payloadOf(news: News): object {
   const { id, url, description } = news.endpoint
   const { lastAttempt } = news
   const common = { endpoint: { id: publicId('ep', id), url, description } }
-  const last_attempt = {
+  const last_attempt = lastAttempt && {
     id: publicId('att', lastAttempt.id),
     status: lastAttempt.status,
     error_class: lastAttempt.errorClass,
@@ -81,7 +83,7 @@ function payloadOf(news: News): object {
   if (news.type === 'delivery.failed') {
     const delivery = { id: publicId('dlv', news.delivery.id), attempts_made: news.delivery.attemptsMade }
     const event = { id: publicId('evt', news.event.id), type: news.event.type }
-    return { ...common, delivery, event, last_attempt }
+    return { ...common, reason: news.reason, delivery, event, last_attempt }
   }
   const streak = { failing_since: news.failingSince?.toISOString() ?? null, failed_attempts: news.failedAttempts }
   const reason = news.type === 'endpoint.disabled' ? { reason: news.reason } : {}

@@ -44,6 +44,7 @@ import { previewReplay } from '../replays/preview.ts'
 import type { ReplayProgress } from '../replays/progress.ts'
 import type { ReplaySelectInput } from '../replays/selection.ts'
 import { cancelReplay, type ReplaysContext, startReplay } from '../replays/start.ts'
+import { expungeEvent } from '../retention/expunge.ts'
 import { type TestContext, testEndpoint } from '../routing/test-delivery.ts'
 import { type Reach, reachOf, type Viewer } from '../tenants/access.ts'
 import { authenticate } from '../tenants/api-keys.ts'
@@ -115,6 +116,12 @@ function eventCapabilities(parts: CapabilityParts) {
       return parts.publisher.publish({ ...input, tenantId } as PublishInput)
     },
     publishBatch: (viewer: Viewer, events: readonly EventInput[]) => publishBatch(parts, viewer, events),
+    /** Answers the event's id: what is left of it is read anew. */
+    async expunge(viewer: Viewer, text: string): Promise<EventId> {
+      const id = known('evt', text)
+      await expungeEvent(parts, reachOf(viewer), id)
+      return id
+    },
     async list(viewer: Viewer, tenant: TenantKey, filter: EventFilterInput | null | undefined, page: PageInput) {
       return listEvents(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },

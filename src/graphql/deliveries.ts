@@ -2,7 +2,7 @@ import { type DeliveryId, publicId } from '../../schema/ids.ts'
 import { waitingFor } from '../deliveries/find.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
-import { DeliveryStateEnum, DeliveryWaitEnum } from './enums.ts'
+import { DeliveryStateEnum, DeliveryWaitEnum, FailedReasonEnum } from './enums.ts'
 import { type Answer, payloadOf } from './errors.ts'
 import { find } from './loaders.ts'
 import {
@@ -45,6 +45,12 @@ DeliveryRef.implement({
 // How far it is, and what comes next.
 builder.objectFields(DeliveryRef, (t) => ({
   state: t.expose('state', { type: DeliveryStateEnum, description: '`PENDING`, or how it ended.' }),
+  failedReason: t.field({
+    type: FailedReasonEnum,
+    nullable: true,
+    description: 'Why it is `FAILED`; null while it is not.',
+    resolve: ({ state, failedReason }) => (state === 'FAILED' ? (failedReason ?? 'EXHAUSTED') : null),
+  }),
   sequence: t.exposeInt('sequence', {
     nullable: true,
     description: 'Its number in its lane, also the `webhook-sequence` header; null where its endpoint has no order.',

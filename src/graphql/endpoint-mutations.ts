@@ -6,7 +6,8 @@ import { type Answer, payload, payloadOf } from './errors.ts'
 import { EndpointRef } from './refs.ts'
 import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
-const ATTEMPTS = 'How many attempts there are, with the first: 1 to 100. All waits together take at most 19 days.'
+const ATTEMPTS =
+  'How many attempts there are, with the first: 1 to 100. All waits together take at most 19 days, where POSTRIDER_BODY_RETENTION_DAYS is 30.'
 
 const ExponentialRetryInput = builder.inputType('ExponentialRetryInput', {
   description:
@@ -41,7 +42,7 @@ const RetryPolicyInput = builder.inputType('RetryPolicyInput', {
   fields: (t) => ({
     delaysSeconds: t.intList({
       description:
-        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days), 19 days together. `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
+        'Seconds from the end of one attempt to the next: up to 20 of 1 to 604800 (7 days), 19 days together (where POSTRIDER_BODY_RETENTION_DAYS is 30). `[1, 2, 4, 8, 16]` makes six attempts, `[]` one.',
     }),
     exponential: t.field({ type: ExponentialRetryInput, description: 'Waits that grow.' }),
     fixed: t.field({ type: FixedRetryInput, description: 'Always the same wait.' }),

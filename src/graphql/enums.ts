@@ -8,6 +8,7 @@ import type {
   DisabledReason,
   EndpointHealth,
   EndpointState,
+  FailedReason,
   HttpMethod,
   OnBlocked,
   Ordering,
@@ -51,6 +52,11 @@ export const DisabledReasonEnum = enumType<DisabledReason>(
     FAILING: 'It answered nothing but failures for 5 days and at least 20 attempts, unless configured otherwise.',
   },
 )
+
+export const FailedReasonEnum = enumType<FailedReason>('FailedReason', 'Why a delivery failed for good.', {
+  EXHAUSTED: 'Its last attempt failed: the schedule has no further one.',
+  EXPIRED: 'It was still pending when the payload of its event was no longer kept (POSTRIDER_BODY_RETENTION_DAYS).',
+})
 
 export const EndpointHealthEnum = enumType<EndpointHealth>('EndpointHealth', 'How an endpoint has been answering.', {
   HEALTHY: 'It takes deliveries, or has begun to fail only now.',
@@ -97,7 +103,7 @@ export const HttpMethodEnum = enumType<HttpMethod>('HttpMethod', 'The HTTP metho
 export const DeliveryStateEnum = enumType<DeliveryState>('DeliveryState', 'How far a delivery is.', {
   PENDING: 'It goes out now, or waits: `waitingFor` says for what.',
   DELIVERED: 'An attempt was answered with 200–299.',
-  FAILED: 'The last attempt of the schedule failed. It is kept, and can be retried or replayed.',
+  FAILED: 'It failed for good: `failedReason` says why. While its payload is kept it can be retried or replayed.',
   CANCELLED: 'Cancelled by `deliveryCancel`, or because its endpoint was deleted.',
 })
 
@@ -135,6 +141,7 @@ export const ReplayWarningEnum = enumType<ReplayWarning>('ReplayWarningCode', 'W
   ENDPOINT_DISABLED: 'Some go to disabled endpoints, and wait until those are resumed.',
   PENDING_LEFT_ALONE: 'Some are on their way already.',
   UNBOUNDED: 'No `since` bounds it: it goes back to the oldest that is kept.',
+  PARTLY_DROPPED: 'It begins before what is kept: that part is gone.',
 })
 
 export const AttemptTriggerEnum = enumType<AttemptTrigger>('AttemptTrigger', 'What caused an attempt.', {

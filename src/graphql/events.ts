@@ -1,4 +1,4 @@
-import { publicId, timeOf } from '../../schema/ids.ts'
+import { type EventId, publicId, timeOf } from '../../schema/ids.ts'
 import type { Event } from '../events/find.ts'
 import type { Published } from '../events/publish.ts'
 import { Mistake } from '../mistake.ts'
@@ -33,12 +33,13 @@ EventRef.implement({
       type: 'JSON',
       nullable: true,
       description:
-        'The payload, parsed: numbers beyond a double lose digits here, not in `payloadJson`. Null when it is no longer kept.',
+        'The payload, parsed: numbers beyond a double lose digits here, not in `payloadJson`. Null when it is no longer kept, or was expunged: then `expungedAt` says when.',
       resolve: async ({ id }, _, { loaders }) => JSON.parse((await loaders.payload.load(id))?.payload ?? 'null'),
     }),
     payloadJson: t.string({
       nullable: true,
-      description: 'The payload as the exact JSON text that is delivered; null when it is no longer kept.',
+      description:
+        'The payload as the exact JSON text that is delivered; null when it is no longer kept, or was expunged.',
       resolve: async ({ id }, _, { loaders }) => (await loaders.payload.load(id))?.payload,
     }),
     orderingKey: t.exposeString('orderingKey', {
@@ -73,6 +74,11 @@ builder.objectFields(EventRef, (t) => ({
     nullable: true,
     description:
       'Since when it cannot be routed by a fault of ours, which is in the log; it is tried again, every hour at last. Null when all is well.',
+  }),
+  expungedAt: t.expose('expungedAt', {
+    type: 'DateTime',
+    nullable: true,
+    description: 'When `eventExpunge` removed its payload; null when it did not.',
   }),
   deliveries: t.connection(
     {
@@ -158,6 +164,19 @@ const EventPublishBatchPayload = builder
     }),
   })
 
+const EventExpungePayload = builder.objectRef<Answer<{ eventId: EventId }>>('EventExpungePayload').implement({
+  description: 'The answer to `eventExpunge`.',
+  fields: (t) => ({
+    event: t.field({
+      type: EventRef,
+      nullable: true,
+      description: 'What is left of the event; null when the call was refused.',
+      resolve: ({ eventId }, _, { loaders }) => (eventId === null ? null : loaders.event.load(eventId)),
+    }),
+    userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+  }),
+})
+
 function answerOf(result: Published | Mistake): Answer<Published> {
   return result instanceof Mistake
     ? { eventId: null, duplicate: null, userErrors: [userError(result)] }
@@ -181,6 +200,15 @@ builder.mutationFields((t) => ({
     args: { events: t.arg({ type: [EventPublishInput], required: true, description: 'The events, 1 to 500.' }) },
     resolve: (_, args, { viewer, events }) =>
       payloadOf(['results'], async () => ({ results: await events.publishBatch(viewer, args.events) })),
+  }),
+  eventExpunge: t.field({
+    type: EventExpungePayload,
+    description:
+      'Removes the payload of an event for good, and the response bodies of its attempts, which may echo it. What is pending is cancelled; a request that is in flight is not called back. The event itself, its deliveries and attempts stay, without what was in it. Its idempotency key still stands for it. Expunging it once more changes nothing.',
+    authScopes: { manage: true },
+    args: { id: t.arg.id({ required: true, description: 'The event, `evt_…`.' }) },
+    resolve: (_, { id }, { viewer, events }) =>
+      payloadOf(['eventId'], async () => ({ eventId: await events.expunge(viewer, id) })),
   }),
 }))
 

@@ -6,6 +6,8 @@ import { loadPostgres } from './mend.ts'
 export type Sql = postgres.Sql
 /** The connection of an open transaction. */
 export type Tx = postgres.TransactionSql
+/** A connection of a pool, kept for a while: for what cannot run in a transaction. */
+export type Session = postgres.ReservedSql
 /** Something that runs SQL: a pool, or the connection of an open transaction. */
 export type Queryable = Sql | Tx
 export type Orm = PostgresJsDatabase

@@ -13,4 +13,6 @@ export const LOCKS = {
   firstKey: '7768310004',
   /** Making partitions. */
   partitions: '7768310005',
+  /** Dropping what is no longer kept: held by the session that does it. */
+  retention: '7768310006',
 } as const

@@ -41,7 +41,7 @@ export async function openQueue({ db, log, supervise, claimSeconds = 60 }: Queue
   await createQueues(boss, db, claimSeconds)
   return {
     tickets: createTickets(boss, db.sql, QUEUE_SCHEMA),
-    scheduledWork: createScheduledWork(boss),
+    scheduledWork: createScheduledWork(boss, log),
     close: () => boss.stop({ graceful: false, close: false }),
   }
 }

@@ -121,7 +121,7 @@ async function reopen(tx: Tx, part: Part, chosen: readonly HandedOver[], now: Da
       scheduled_attempts_made = case state when 'DELIVERED' then scheduled_attempts_made else 0 end,
       requested_trigger = case state when 'DELIVERED' then 'REPLAY' end,
       requested_at = case state when 'DELIVERED' then ${now.toISOString()}::timestamptz end,
-      next_attempt_at = null, replay_id = ${part.replayId},
+      failed_reason = null, next_attempt_at = null, replay_id = ${part.replayId},
       ticket_id = chosen.ticket, waiting_for = case when chosen.ticket is null then 'REPLAY' end
     from unnest(${ids as never}::uuid[], ${chosen.map(({ ticket }) => ticket) as never}::uuid[]) as chosen (id, ticket)
     where delivery.id = chosen.id and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}

@@ -2,12 +2,18 @@ import type { TenantId } from '../../schema/ids.ts'
 import { timeOf } from '../../schema/ids.ts'
 import type { DeliveryState } from '../../schema/states.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
+import { keptSince } from '../postgres/days.ts'
 import { type Counted, countSelection, type SkipReason, sumOf } from './count.ts'
 import { namedEndpoints, type ReplaySelectInput, readSelection } from './selection.ts'
 import type { ReplaysContext } from './start.ts'
 
 /** What one should know before a replay is started. */
-export type ReplayWarning = 'ENDPOINT_PAUSED' | 'ENDPOINT_DISABLED' | 'PENDING_LEFT_ALONE' | 'UNBOUNDED'
+export type ReplayWarning =
+  | 'ENDPOINT_PAUSED'
+  | 'ENDPOINT_DISABLED'
+  | 'PENDING_LEFT_ALONE'
+  | 'UNBOUNDED'
+  | 'PARTLY_DROPPED'
 
 export type ReplayPreview = {
   total: number
@@ -20,12 +26,13 @@ export type ReplayPreview = {
 
 /** What a replay would do now. Mistakes as in `startReplay`. */
 export async function previewReplay(
-  { db, clock, operationsTenantId }: ReplaysContext,
+  { db, clock, operationsTenantId, retention }: ReplaysContext,
   tenant: TenantId,
   select: ReplaySelectInput,
 ): Promise<ReplayPreview> {
   const selection = readSelection(select)
   await namedEndpoints(db.orm, tenant, selection)
+  const keptFrom = keptSince(clock.now(), retention.bodyDays)
   const counted = await countSelection({ orm: db.orm, operationsTenantId }, tenant, selection, clock.now())
   const sent = counted.filter(({ skipped }) => skipped === null)
   const oldest = sent.map(({ oldest }) => oldest).sort()[0]
@@ -35,7 +42,7 @@ export async function previewReplay(
     states: countBy(counted, ({ state }) => state).map(([state, count]) => ({ state, count })),
     skips: countBy(counted, ({ skipped }) => skipped).map(([reason, count]) => ({ reason, count })),
     oldestAt: oldest === undefined ? null : new Date(timeOf(oldest as never)),
-    warnings: warningsOf(counted, selection),
+    warnings: warningsOf(counted, selection, keptFrom),
   }
 }
 
@@ -51,12 +58,17 @@ function countBy<Key extends string>(
   return [...counts].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-function warningsOf(counted: readonly Counted[], selection: StoredSelection): ReplayPreview['warnings'] {
+function warningsOf(
+  counted: readonly Counted[],
+  selection: StoredSelection,
+  keptFrom: Date,
+): ReplayPreview['warnings'] {
   const sent = counted.filter(({ skipped }) => skipped === null)
   const at = (state: string) => sumOf(sent.filter(({ endpointState }) => endpointState === state))
   const [paused, disabled] = [at('PAUSED'), at('DISABLED')]
   const pending = sumOf(counted.filter(({ skipped }) => skipped === 'PENDING'))
   const unbounded = 'deliveries' in selection && !selection.deliveries.since && !selection.deliveries.eventIds
+  const { since } = 'missed' in selection ? selection.missed : selection.deliveries
   const warnings: (ReplayPreview['warnings'][number] | null)[] = [
     paused > 0
       ? { code: 'ENDPOINT_PAUSED', message: `${paused} go to paused endpoints: they wait until those are resumed.` }
@@ -74,6 +86,12 @@ function warningsOf(counted: readonly Counted[], selection: StoredSelection): Re
       ? {
           code: 'UNBOUNDED',
           message: 'Nothing bounds it at the beginning: it sends everything that is kept. Give since.',
+        }
+      : null,
+    since !== undefined && new Date(since) < keptFrom
+      ? {
+          code: 'PARTLY_DROPPED',
+          message: `What was accepted before ${keptFrom.toISOString()} is no longer kept, and is not sent.`,
         }
       : null,
   ]

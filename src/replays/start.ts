@@ -4,6 +4,7 @@ import { replayParts, replays } from '../../schema/tables/replays.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import type { Retention } from '../postgres/days.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
@@ -16,6 +17,7 @@ export type ReplaysContext = {
   wake: Pick<Wake, 'signal'>
   clock: Clock
   operationsTenantId: TenantId
+  retention: Retention
 }
 
 /** Each takes its turns: more of them only make every one slower. */

@@ -1,12 +1,24 @@
 import { lowestIdAt } from '../../schema/ids.ts'
-import type { Sql, Tx } from '../postgres/client.ts'
+import type { Log } from '../log.ts'
+import type { Queryable, Sql, Tx } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import { DAY_MS, dayOf } from '../postgres/days.ts'
 import { LOCKS } from '../postgres/locks.ts'
 
 /** The tables that are split by the UTC day of their ids. */
 const PARTITIONED = ['events', 'event_payloads', 'deliveries', 'attempts', 'attempt_bodies'] as const
+export type PartitionedTable = (typeof PARTITIONED)[number]
+
+/** `PENDING`: it is hidden already, and its detachment has to be finished. */
+export type Partition = {
+  table: PartitionedTable
+  name: string
+  day: number
+  state: 'ATTACHED' | 'PENDING' | 'DETACHED'
+}
+
 // Routing stamps `routed_at` on an event: with room on its page the row is updated in place, no index touched.
-const SETTINGS: Partial<Record<(typeof PARTITIONED)[number], string>> = { events: 'with (fillfactor = 80)' }
-const DAY_MS = 86_400_000
+const SETTINGS: Partial<Record<PartitionedTable, string>> = { events: 'with (fillfactor = 80)' }
 const DAYS_AHEAD = 14
 
 /**
@@ -14,13 +26,21 @@ const DAYS_AHEAD = 14
  * that takes no lock on the parent that a writer would wait for, which CREATE TABLE … PARTITION OF does.
  */
 export async function makePartitions(sql: Sql, now: Date): Promise<void> {
-  const today = Math.floor(now.getTime() / DAY_MS) * DAY_MS
+  const today = dayOf(now.getTime())
   const days = Array.from({ length: DAYS_AHEAD + 2 }, (_, index) => today + (index - 1) * DAY_MS)
   // Table by table, each in one transaction: a kill in the middle leaves nothing half attached.
   for (const table of PARTITIONED) await sql.begin((tx) => makeMissing(tx, table, days))
 }
 
-async function makeMissing(tx: Tx, table: (typeof PARTITIONED)[number], days: readonly number[]): Promise<void> {
+/** The same every hour, for a process that has no scheduled work: an API alone must not run out of days. Returns how to end it. */
+export function keepMakingPartitions(sql: Sql, clock: Clock, log: Log, everyMs = 3_600_000): () => void {
+  const timer = setInterval(() => {
+    makePartitions(sql, clock.now()).catch((err) => log.warn({ err }, 'Partitions could not be made; trying again'))
+  }, everyMs)
+  return () => clearInterval(timer)
+}
+
+async function makeMissing(tx: Tx, table: PartitionedTable, days: readonly number[]): Promise<void> {
   // A process that starts may meet the scheduled work of another one.
   await tx`select pg_advisory_xact_lock(${LOCKS.partitions}::bigint)`
   const attached = await tx<{ name: string }[]>`
@@ -31,7 +51,7 @@ async function makeMissing(tx: Tx, table: (typeof PARTITIONED)[number], days: re
   if (missing.length > 0) await tx.unsafe(missing.map((day) => makePartition(table, day)).join('\n'))
 }
 
-function makePartition(table: (typeof PARTITIONED)[number], day: number): string {
+function makePartition(table: PartitionedTable, day: number): string {
   const name = partitionName(table, day)
   return `
     create table if not exists postrider.${name} (like postrider.${table} including all) ${SETTINGS[table] ?? ''};
@@ -41,4 +61,16 @@ function makePartition(table: (typeof PARTITIONED)[number], day: number): string
 
 function partitionName(table: string, day: number): string {
   return `${table}_${new Date(day).toISOString().slice(0, 10).replaceAll('-', '')}`
+}
+
+/** Every partition there is, also what a process that died has left of one; oldest first. */
+export async function listPartitions(sql: Queryable): Promise<Partition[]> {
+  const rows = await sql<(Omit<Partition, 'day'> & { day: string })[]>`
+    select left(c.relname, -9) as table, c.relname as name, right(c.relname, 8) as day,
+      case when i.inhrelid is null then 'DETACHED' when i.inhdetachpending then 'PENDING' else 'ATTACHED' end as state
+    from pg_class c left join pg_inherits i on i.inhrelid = c.oid
+    where c.relnamespace = 'postrider'::regnamespace and c.relkind = 'r'
+      and c.relname ~ ${`^(${PARTITIONED.join('|')})_[0-9]{8}$`}
+    order by day`
+  return rows.map(({ day, ...row }) => ({ ...row, day: Date.parse(day.replace(/(....)(..)(..)/, '$1-$2-$3')) }))
 }

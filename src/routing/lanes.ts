@@ -177,7 +177,7 @@ async function enqueue(tx: Tx, tenant: TenantId, matches: readonly Lined[], now:
     ) as appended (id, event_id, endpoint_id, event_type, lane, sequence, waiting_for)
     on conflict do nothing`
   if (inserted.count < appended.length) throw new Raced('A delivery was created meanwhile')
-  await saveLanes(tx, [...lanes.values()])
+  await saveLanes(tx, [...lanes.values()], now)
   return appended.flatMap(({ delivery, endpoint, first }) =>
     first ? [{ id: delivery, endpoint, firstAttempt: true }] : [],
   )

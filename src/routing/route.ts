@@ -24,6 +24,7 @@ import { laneOf, patternsOf, wants } from '../endpoints/matching.ts'
 import { BURST } from '../events/bursts.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import { together } from '../postgres/together.ts'
 import type { Claim, Ticket, Tickets } from '../queue/tickets.ts'
 
@@ -64,7 +65,12 @@ const MOST_EVENTS_PER_TICKET = 500
  * of one tenant, the rest of its events gets a ticket that goes after everybody else's.
  */
 export function route(context: RouteContext, claims: readonly Claim<OutboxTicket>[]): Promise<RouteReport> {
-  return context.db.transaction((tx) => routeIn(tx, context, claims))
+  return again(() => context.db.transaction((tx) => routeIn(tx, context, claims)))
+}
+
+/** Another ticket had the same event, or it was expunged: what was decided for it here must not stay. */
+class RoutedMeanwhile extends Error {
+  readonly code = '40001'
 }
 
 async function routeIn(
@@ -253,9 +259,10 @@ async function stampEvents(tx: Tx, events: readonly EventRow[], now: Date): Prom
   if (events.length === 0) return
   const ids = events.map(({ id }) => id)
   const { lowest, highest } = boundsOf(ids)
-  await tx`
+  const stamped = await tx`
     update postrider.events set routed_at = ${now.toISOString()}, parked_at = null
-    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and routed_at is null`
+  if (stamped.count < events.length) throw new RoutedMeanwhile('Somebody else had some of these events')
 }
 
 /** The bounds of some events' ids: with them a statement touches their days only. */

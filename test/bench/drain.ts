@@ -96,6 +96,7 @@ try {
       sealer,
       concurrency: 256,
       healthRules,
+      retention: { days: 30, bodyDays: 30 },
       operationsTenantId,
     })
     for (;;) {

@@ -16,6 +16,7 @@ import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { startWorker } from '../../src/worker.ts'
 
+const retention = { days: 30, bodyDays: 30 }
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const clock = { now: () => new Date() }
 const log = createLog('error')
@@ -46,7 +47,7 @@ export async function startSystem(receiverUrl: URL) {
     tenantId: installed.defaultTenantId,
     tickets: installed.queue.tickets,
     startWorker: () =>
-      startWorker({ ...installed, ...common, db: workerDb, egress, sealer, concurrency: 256, healthRules }),
+      startWorker({ ...installed, ...common, db: workerDb, egress, sealer, concurrency: 256, healthRules, retention }),
     async ask<Answer>(question: string): Promise<Answer> {
       receiver.send(question)
       return ((await once(receiver, 'message')) as [Answer])[0]

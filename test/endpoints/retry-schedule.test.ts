@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { DEFAULT_RETRY_POLICY } from '../../src/deliveries/retry-policy.ts'
-import { type RetryPolicyInput, readRetryPolicy } from '../../src/endpoints/retry-schedule.ts'
+import { longestScheduleSeconds, type RetryPolicyInput, readRetryPolicy } from '../../src/endpoints/retry-schedule.ts'
 
-const fault = (retry: RetryPolicyInput) => {
+const fault = (retry: RetryPolicyInput, bodyDays = 30) => {
   try {
-    readRetryPolicy(retry, ['input', 'retry'])
+    readRetryPolicy(retry, ['input', 'retry'], longestScheduleSeconds(bodyDays))
     return null
   } catch (error) {
     return (error as { path: string[] }).path.join('.')
@@ -64,7 +64,21 @@ test.each`
 test('waits that grow have a factor of 2 and a day at most, unless told', () => {
   const given = { initialSeconds: 10, attempts: 5 }
   const policy = { exponential: { ...given, factor: 2, maxSeconds: 86_400 } }
-  expect(readRetryPolicy({ exponential: given }, [])).toEqual(policy)
+  expect(readRetryPolicy({ exponential: given }, [], longestScheduleSeconds(30))).toEqual(policy)
   const long = { ...given, initialSeconds: 100_000 }
-  expect(readRetryPolicy({ exponential: long }, [])).toMatchObject({ exponential: { maxSeconds: 100_000 } })
+  expect(readRetryPolicy({ exponential: long }, [], longestScheduleSeconds(30))).toMatchObject({
+    exponential: { maxSeconds: 100_000 },
+  })
+})
+
+test.each`
+  bodyDays | days
+  ${12}    | ${4}
+  ${14}    | ${5}
+  ${30}    | ${19}
+  ${90}    | ${69}
+`('where payloads are kept for $bodyDays days, all waits take at most $days together', ({ bodyDays, days }) => {
+  expect(fault(fixed(86_400, days + 1), bodyDays)).toBe(null)
+  expect(fault(fixed(86_400, days + 2), bodyDays)).toBe('input.retry.fixed')
+  expect(fault({ delaysSeconds: DEFAULT_RETRY_POLICY.delaysSeconds }, bodyDays)).toBe(null)
 })

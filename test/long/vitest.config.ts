@@ -8,7 +8,7 @@ export default defineConfig({
     ...base.test,
     include: ['test/long/**/*.test.ts'],
     exclude: [],
-    testTimeout: 300_000,
+    testTimeout: 900_000,
     maxWorkers: 1,
     // Tells the figures.
     reporters: ['verbose'],

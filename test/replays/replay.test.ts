@@ -310,3 +310,11 @@ describe('an endpoint', () => {
     expect(await engine.endpoint(endpoint)).toMatchObject({ allowanceReason: 'PUSHBACK' })
   })
 })
+
+test('a preview says when it begins before what is kept', async () => {
+  const { preview, settled } = await replayWorld({ retention: { days: 3, bodyDays: 2 } })
+  await settled(1)
+  const since = (daysAgo: number) => ({ deliveries: { since: new Date(Date.now() - daysAgo * 86_400_000) } })
+  expect((await preview(since(1))).warnings).toEqual([])
+  expect((await preview(since(10))).warnings).toMatchObject([{ code: 'PARTLY_DROPPED' }])
+})

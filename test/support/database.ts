@@ -9,7 +9,10 @@ export async function createDatabase(): Promise<Exclude<Address, string>> {
   const database = `test_${randomUUID().replaceAll('-', '').slice(0, 16)}`
   await asAdmin((db) => db.sql.unsafe(`create database ${database} template ${inject('templateDatabase')}`))
   onTestFinished(() =>
-    asAdmin((db) => db.sql.unsafe(`drop database if exists ${database} with (force)`)).then(() => {}),
+    // As a superuser: an autovacuum may be at work on it, which nobody else may end.
+    asAdmin((db) => db.sql.unsafe(`drop database if exists ${database} with (force)`), 'postgresAdminAddress').then(
+      () => {},
+    ),
   )
   return { ...server, database }
 }
@@ -21,8 +24,11 @@ export async function openDatabase(address?: Exclude<Address, string>): Promise<
   return db
 }
 
-async function asAdmin<T>(work: (db: Db) => Promise<T>): Promise<T> {
-  const db = await openPool(inject('postgresAddress'), { max: 1, name: 'test admin', log: silentLog })
+async function asAdmin<T>(
+  work: (db: Db) => Promise<T>,
+  who: 'postgresAddress' | 'postgresAdminAddress' = 'postgresAddress',
+): Promise<T> {
+  const db = await openPool(inject(who), { max: 1, name: 'test admin', log: silentLog })
   try {
     return await work(db)
   } finally {

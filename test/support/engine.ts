@@ -9,12 +9,14 @@ import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
 import { createEgress, type EgressOptions } from '../../src/egress/request.ts'
 import type { HealthRules } from '../../src/endpoints/health.ts'
+import { longestScheduleSeconds } from '../../src/endpoints/retry-schedule.ts'
 import { secretContext } from '../../src/endpoints/secrets.ts'
 import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
 import { type Log, silentLog } from '../../src/log.ts'
 import { type Address, type Db, openClient } from '../../src/postgres/client.ts'
 import type { Clock } from '../../src/postgres/clock.ts'
+import type { Retention } from '../../src/postgres/days.ts'
 import type { TicketQueue } from '../../src/queue/tickets.ts'
 import { createWake } from '../../src/queue/wake.ts'
 import { createReplayProgress } from '../../src/replays/progress.ts'
@@ -52,6 +54,7 @@ export type EngineOptions = {
   /** What its egress does otherwise than to deliver into loopback. */
   egress?: Partial<EgressOptions>
   healthRules?: HealthRules
+  retention?: Retention
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
   replaysPerSecond?: number
@@ -68,6 +71,7 @@ export async function startEngine(options: EngineOptions = {}) {
     log,
     supervise: options.worker !== false,
   })
+  const retention = options.retention ?? { days: 30, bodyDays: 30 }
   const healthRules = options.healthRules ?? DEFAULT_HEALTH_RULES
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake', log }), log)
   const { tickets } = queue
@@ -92,6 +96,7 @@ export async function startEngine(options: EngineOptions = {}) {
           sealer,
           concurrency: options.concurrency ?? 256,
           healthRules,
+          retention,
           operationsTenantId,
           ...(options.replaysPerSecond ? { replaysPerSecond: options.replaysPerSecond } : {}),
         })
@@ -123,7 +128,9 @@ export async function startEngine(options: EngineOptions = {}) {
     sealer,
     egress,
     urlRules,
+    longestScheduleSeconds: longestScheduleSeconds(retention.bodyDays),
     healthRules,
+    retention,
     operationsTenantId,
     tenantId: defaultTenantId,
     addEndpoint,

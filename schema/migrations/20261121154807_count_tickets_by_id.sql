@@ -1,2 +1,0 @@
-DROP INDEX "postrider"."deliveries_ticketed";--> statement-breakpoint
-CREATE INDEX "deliveries_ticketed" ON "postrider"."deliveries" USING btree ("endpoint_id","id") WHERE "postrider"."deliveries"."ticket_id" is not null;

@@ -1,1 +1,0 @@
-ALTER TABLE "postrider"."events" ADD COLUMN "parked_at" timestamp (3) with time zone;

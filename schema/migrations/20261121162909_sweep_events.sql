@@ -1,1 +1,0 @@
-ALTER TABLE "postrider"."installation" ADD COLUMN "routed_until" timestamp (3) with time zone;

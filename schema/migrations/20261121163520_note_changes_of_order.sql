@@ -1,1 +1,0 @@
-ALTER TABLE "postrider"."endpoints" ADD COLUMN "ordering_changed_at" timestamp (3) with time zone;

@@ -1,0 +1,97 @@
+import {
+  type AttemptId,
+  type DeliveryId,
+  type EndpointId,
+  type EventId,
+  highestIdAt,
+  lowestIdAt,
+  timeOf,
+} from '../../schema/ids.ts'
+import { admitDue, boundsOf, lockEndpoints } from '../deliveries/admit.ts'
+import { advanceLanes } from '../deliveries/lanes.ts'
+import { Mistake } from '../mistake.ts'
+import type { Db, Tx } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
+import type { Tickets } from '../queue/tickets.ts'
+import type { Wake } from '../queue/wake.ts'
+import type { Reach } from '../tenants/access.ts'
+
+export type ExpungeContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock }
+
+/**
+ * Removes a payload and what may echo it, and leaves the rest of the event as its tombstone. What is pending is cancelled, in
+ * flight or not. The hash in an idempotency key stays: without it a producer that asks again would bring the payload back.
+ * Operational events, tickets and the log never have payloads. Mistakes: NOT_FOUND.
+ */
+export async function expungeEvent(context: ExpungeContext, reach: Reach, id: EventId): Promise<void> {
+  await again(() => context.db.transaction((tx) => expunge(tx, context, reach, id)))
+  // Lanes may have gone on, and places at endpoints are free.
+  context.wake.signal('deliver')
+  context.wake.signal('promote')
+}
+
+async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventId): Promise<void> {
+  await markExpunged(tx, reach, id, context.clock.now())
+  await tx`delete from postrider.event_payloads where id = ${id}`
+  const deliveries = await cancelAll(tx, context, id)
+  await deleteResponseBodies(tx, id, deliveries)
+}
+
+/**
+ * First of all: routing stamps the event as well, so either its deliveries are all there after this, or it begins anew and
+ * finds nothing to route. For lanes its tenant has the turn, as when events are put into them.
+ */
+async function markExpunged(tx: Tx, reach: Reach, id: EventId, now: Date): Promise<void> {
+  await tx`
+    select from postrider.tenants where id = (select tenant_id from postrider.events where id = ${id}) for no key update`
+  const marked = await tx`
+    update postrider.events set
+      expunged_at = coalesce(expunged_at, ${now.toISOString()}), routed_at = coalesce(routed_at, ${now.toISOString()})
+    where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
+  if (marked.count === 0) throw new Mistake('NOT_FOUND', ['id'], 'There is no such event.')
+  await tx`delete from postrider.lane_outbox where event_id = ${id}`
+}
+
+type Row = { id: DeliveryId; endpoint: EndpointId; lane: string | null }
+
+/** Returns the deliveries of the event, whatever their state. */
+async function cancelAll(tx: Tx, { tickets, clock }: ExpungeContext, event: EventId): Promise<DeliveryId[]> {
+  const now = clock.now()
+  // A delivery's id begins with its event's time.
+  const [low, high] = [lowestIdAt(timeOf(event)), highestIdAt(timeOf(event))]
+  const rows = await tx<Row[]>`
+    select id, endpoint_id as endpoint, lane from postrider.deliveries
+    where event_id = ${event} and id between ${low} and ${high}`
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const { lowest, highest } = boundsOf(ids)
+  await lockEndpoints(tx, [...new Set(rows.map(({ endpoint }) => endpoint))])
+  await tx`
+    select from postrider.deliveries where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}
+    order by id for update`
+  await tx`
+    update postrider.deliveries set
+      state = case state when 'PENDING' then 'CANCELLED' else state end,
+      settled_at = coalesce(settled_at, ${now.toISOString()}), ticket_id = null, waiting_for = null, next_attempt_at = null,
+      requested_trigger = null, requested_at = null, replay_id = null
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}
+      and (ticket_id is not null or waiting_for is not null)`
+  // Also behind one that failed and holds up its lane: it can never be delivered now.
+  const ended = rows.flatMap(({ id, endpoint, lane }) => (lane === null ? [] : [{ delivery: id, endpoint, lane }]))
+  await admitDue(tx, tickets, await advanceLanes(tx, ended), now)
+  return ids
+}
+
+/** After the locks on deliveries: an attempt that is recorded later sees that its delivery is not what it was. */
+async function deleteResponseBodies(tx: Tx, event: EventId, deliveries: readonly DeliveryId[]): Promise<void> {
+  if (deliveries.length === 0) return
+  const attempts = await tx<{ id: AttemptId }[]>`
+    select id from postrider.attempts
+    where delivery_id = any(${deliveries as never}::uuid[]) and id >= ${lowestIdAt(timeOf(event))} order by id`
+  if (attempts.length === 0) return
+  const ids = attempts.map(({ id }) => id)
+  await tx`
+    delete from postrider.attempt_bodies
+    where id = any(${ids as never}::uuid[]) and id between ${ids[0] as string} and ${ids.at(-1) as string}`
+}
