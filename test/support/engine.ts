@@ -13,7 +13,7 @@ import { secretContext } from '../../src/endpoints/secrets.ts'
 import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
 import { type Log, silentLog } from '../../src/log.ts'
-import { type Address, type Db, openClient } from '../../src/postgres/client.ts'
+import { type Address, type Db, openClient, type PoolOptions } from '../../src/postgres/client.ts'
 import type { Clock } from '../../src/postgres/clock.ts'
 import type { TicketQueue } from '../../src/queue/tickets.ts'
 import { createWake } from '../../src/queue/wake.ts'
@@ -51,6 +51,7 @@ export type EngineOptions = {
   /** What its egress does otherwise than to deliver into loopback. */
   egress?: Partial<EgressOptions>
   healthRules?: HealthRules
+  pool?: Partial<PoolOptions>
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
 }
@@ -60,7 +61,7 @@ export async function startEngine(options: EngineOptions = {}) {
   const address = options.address ?? (await createDatabase())
   const clock = options.clock ?? { now: () => new Date() }
   const log = options.log ?? silentLog
-  const db = await openDatabase(address)
+  const db = await openDatabase(address, options.pool)
   const { queue, epoch, defaultTenantId, operationsTenantId } = await install(db, clock, {
     db,
     log,
