@@ -1,3 +1,4 @@
+import { createTrouble } from '../log.ts'
 import type { Sql } from '../postgres/client.ts'
 import type { Claim } from '../queue/tickets.ts'
 import type { Sealer } from '../sealing/sealer.ts'
@@ -49,6 +50,10 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
   const roomFreed = () => {
     if (roomy()) patience.enough()
   }
+  const claiming = createTrouble(log, {
+    failing: 'Tickets could not be claimed; trying again',
+    working: 'Tickets are claimed again',
+  })
   let stopping = false
   let nudged = true
 
@@ -57,11 +62,12 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
       nudged = false
       try {
         const more = await claimAndSend({ ...context, slots, pacer, fair }, unsettledRoom())
+        claiming.over()
         if (stopping) return
         if (more && !roomy()) await (nudged ? patience.linger() : patience.forRoomOrNews())
         else if (!more && !nudged) await patience.forNews()
       } catch (err) {
-        log.error({ err }, 'Tickets could not be claimed; trying again')
+        claiming.failed(err)
         await new Promise((resolve) => setTimeout(resolve, PAUSE_AFTER_ERROR_MS))
       }
     }

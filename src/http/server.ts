@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
 import { unauthenticated } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
@@ -59,16 +59,21 @@ const CLOSE_WITHIN_MS = 5000
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config, capabilities, graphqlSchema, log } = options
   const { host, port, allowedOrigins, introspection } = config
-  const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, introspection })
+  const unavailable = createTrouble(log, {
+    failing: 'Requests cannot be answered: the database is unavailable',
+    working: 'The database is available again',
+    level: 'warn',
+  })
+  const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, unavailable, introspection })
   const webSockets = createWebSockets({ yoga, capabilities, log, allowedOrigins })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer()
   const connections = watchConnections(server)
-  const site: Site = { ...options, yoga, connections, graphiql }
+  const site: Site = { ...options, yoga, unavailable, connections, graphiql }
   server.on('request', (request, response) => {
     answer(site, request, response).catch((err: unknown) => {
       if (isUnavailable(err)) {
-        log.warn({ err }, 'A request could not be answered: the database is unavailable')
+        unavailable.failed(err)
         return answerError(response, 503, new Unavailable(err), { 'retry-after': '1' })
       }
       log.error({ err }, 'A request failed')
@@ -95,6 +100,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
 type Site = HttpServerOptions & {
   yoga: Yoga
+  unavailable: Trouble
   connections: Connections
   graphiql: (() => Promise<GraphiqlPage>) | null
 }
@@ -136,6 +142,7 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
   const key = bearerToken(request.headers.authorization)
   const viewer = key === null ? null : await capabilities.authenticate(key)
+  if (key !== null) site.unavailable.over()
   if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
   try {
     const operation = await readParams(request)
