@@ -21,7 +21,7 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
-import { startWorker } from './worker.ts'
+import { startWorker, type Worker } from './worker.ts'
 
 export type App = {
   /** Resolves when the API answers and deliveries move. When it rejects, everything it had begun is ended again. */
@@ -52,7 +52,8 @@ export class DataDirectoryInUse extends Error {
   }
 }
 
-const STOP_WITHIN_MS = 35_000
+// Beyond the deadline, for what ends itself in less: pools, the embedded Postgres.
+const END_WITHIN_MS = 6000
 const CLOCK_SYNC_MS = 60_000
 // A server that was left behind may take a moment to notice that the process before us is gone.
 const PREDECESSOR_PATIENCE_MS = 3000
@@ -61,10 +62,12 @@ const PREDECESSOR_PATIENCE_MS = 3000
 export function createApp(config: Config, log: Log, overrides: Overrides = {}): App {
   // Ended in the opposite order of how they were begun.
   const ends: ((deadline: Date) => Promise<unknown> | unknown)[] = []
-  const stop = async (withinMs = STOP_WITHIN_MS) => {
+  const stop = async (withinMs = config.shutdownSeconds * 1000) => {
     const deadline = new Date(Date.now() + withinMs)
     for (const end of ends.splice(0).reverse()) {
-      await Promise.resolve(end(deadline)).catch((err) => log.error({ err }, 'Something could not be ended cleanly'))
+      await Promise.race([Promise.resolve(end(deadline)), tooLong(deadline)]).catch((err) =>
+        log.error({ err }, 'Something could not be ended cleanly'),
+      )
     }
   }
   return {
@@ -78,6 +81,12 @@ export function createApp(config: Config, log: Log, overrides: Overrides = {}): 
     },
     stop,
   }
+}
+
+/** Nothing may keep the process for good, such as a database that does not even refuse. */
+function tooLong(deadline: Date): Promise<never> {
+  const ms = Math.max(0, deadline.getTime() - Date.now()) + END_WITHIN_MS
+  return new Promise((_, reject) => setTimeout(() => reject(new Error('It took too long')), ms).unref())
 }
 
 type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end: (deadline: Date) => unknown): void }
@@ -102,8 +111,12 @@ async function start(context: StartContext): Promise<Started> {
   // most likely that API has the same configuration.
   const configured = config.port === 0 ? null : { address: config.host, port: config.port }
   let server: HttpServer | null = null
-  if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
+  const delivering = worker
+    ? await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
+    : null
   if (config.role !== 'worker') server = await startServing(context, parts)
+  // Together: while the API takes its leave, nothing more is claimed.
+  onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
   return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
@@ -117,7 +130,7 @@ function urlRulesOf({ allowNetworks, allowHosts, httpsOnly }: Config): UrlRules 
 
 type OwnAddress = NonNullable<EgressOptions['ownAddress']>
 
-async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<void> {
+async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<Worker> {
   const { config, log, onEnd } = context
   const proxy = config.egressProxy === null ? null : parseProxy(config.egressProxy)
   const egress = createEgress({ ...parts.urlRules, proxy, ownAddress, log })
@@ -130,6 +143,7 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
     healthRules: config.health,
   })
   onEnd((deadline) => worker.stop(deadline))
+  return worker
 }
 
 async function startServing({ config, log, onEnd }: StartContext, parts: Parts): Promise<HttpServer> {
@@ -154,7 +168,6 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
     ready: () => db.sql`select 1`,
   })
   await server.listen()
-  onEnd(() => server.close())
   return server
 }
 

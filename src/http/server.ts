@@ -15,6 +15,7 @@ import { bearerToken } from './credentials.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
 import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
+import { createReadiness, type Readiness } from './readiness.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
@@ -40,7 +41,7 @@ export type HttpServer = {
   url(): string
   /** The address and port that it listens on, chosen ones too; null before and after. */
   address(): { address: string; port: number } | null
-  /** Takes no more requests, ends live subscriptions, and gives what is under way a moment to end. */
+  /** Says at `/ready` that it goes, takes no more requests, ends live subscriptions, lets what is under way be answered. */
   close(): Promise<void>
 }
 
@@ -53,7 +54,6 @@ export type HttpServerOptions = {
   ready(): Promise<unknown>
 }
 
-const READY_WITHIN_MS = 3000
 const CLOSE_WITHIN_MS = 5000
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
@@ -69,7 +69,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer()
   const connections = watchConnections(server)
-  const site: Site = { ...options, yoga, unavailable, connections, graphiql }
+  const readiness = createReadiness(options.ready)
+  const site: Site = { ...options, yoga, unavailable, connections, readiness, graphiql }
   server.on('request', (request, response) => {
     answer(site, request, response).catch((err: unknown) => {
       if (isUnavailable(err)) {
@@ -92,6 +93,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     url: () => urlOf(server, host),
     address: () => server.address() as AddressInfo | null,
     async close() {
+      if (server.listening) await readiness.leave()
       webSockets.close()
       if (server.listening) await connections.close(CLOSE_WITHIN_MS)
     },
@@ -102,19 +104,22 @@ type Site = HttpServerOptions & {
   yoga: Yoga
   unavailable: Trouble
   connections: Connections
+  readiness: Readiness
   graphiql: (() => Promise<GraphiqlPage>) | null
 }
 
 async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = pathOf(request)
   response.setHeader('x-content-type-options', 'nosniff')
+  // So that a client that keeps its connection opens the next one elsewhere, and is not cut off in the middle of a request.
+  if (site.readiness.leaving()) response.setHeader('connection', 'close')
   if (path === GRAPHQL_PATH) return answerGraphql(site, request, response)
   if (path === '/' && site.graphiql && request.headers.accept?.includes('text/html')) {
     response.writeHead(302, { location: GRAPHQL_PATH }).end()
     return
   }
   if (path === '/health') return answerJson(response, 200, { status: 'up' })
-  if (path === '/ready') return answerReady(site, response)
+  if (path === '/ready') return site.readiness.answer(response)
   const message = `There is nothing at ${path.slice(0, 100)}. The API and GraphiQL are at ${GRAPHQL_PATH}.`
   answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
 }
@@ -167,16 +172,6 @@ function answerGraphiql(page: GraphiqlPage, request: IncomingMessage, response: 
     ...(zipped ? { 'content-encoding': 'gzip' } : {}),
   })
   response.end(zipped ? page.gzipped : page.plain)
-}
-
-async function answerReady({ ready }: Site, response: ServerResponse): Promise<void> {
-  const late = new Promise((_, reject) => setTimeout(() => reject(new Error('late')), READY_WITHIN_MS).unref())
-  const answers = await Promise.race([ready(), late]).then(
-    () => true,
-    () => false,
-  )
-  if (answers) return answerJson(response, 200, { status: 'ready' })
-  answerJson(response, 503, { status: 'unavailable', reason: 'The database does not answer.' })
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

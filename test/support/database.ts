@@ -4,10 +4,10 @@ import { silentLog } from '../../src/log.ts'
 import { type Address, type Db, openPool, type PoolOptions } from '../../src/postgres/client.ts'
 
 /** A fresh database of this program's schema, a clone of the migrated template; dropped when the test has finished. */
-export async function createDatabase(): Promise<Exclude<Address, string>> {
+export async function createDatabase(template = inject('templateDatabase')): Promise<Exclude<Address, string>> {
   const server = inject('postgresAddress')
   const database = `test_${randomUUID().replaceAll('-', '').slice(0, 16)}`
-  await asAdmin((db) => db.sql.unsafe(`create database ${database} template ${inject('templateDatabase')}`))
+  await asAdmin((db) => db.sql.unsafe(`create database ${database} template ${template}`))
   onTestFinished(() =>
     asAdmin((db) => db.sql.unsafe(`drop database if exists ${database} with (force)`)).then(() => {}),
   )
