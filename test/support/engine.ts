@@ -52,6 +52,8 @@ export type EngineOptions = {
   egress?: Partial<EgressOptions>
   healthRules?: HealthRules
   pool?: Partial<PoolOptions>
+  /** How long a stop waits for what is in flight. */
+  stopWithinMs?: number
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
 }
@@ -96,7 +98,7 @@ export async function startEngine(options: EngineOptions = {}) {
   const stop = async () => {
     if (stopped) return
     stopped = true
-    await worker?.stop(new Date(Date.now() + 5000))
+    await worker?.stop(new Date(Date.now() + (options.stopWithinMs ?? 5000)))
     feed.close()
     await queue.close()
     await wake.close()
