@@ -14,6 +14,7 @@ import type { Log } from './log.ts'
 import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
 import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
+import { keepRunning } from './postgres/keep-running.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
 import { createWake, type Wake } from './queue/wake.ts'
@@ -188,13 +189,16 @@ async function reachPostgres(context: StartContext): Promise<{ address: Address;
   if (config.databaseUrl !== null)
     return { address: config.databaseUrl, alone: await announce(context, config.databaseUrl, 0) }
   const binDir = overrides.postgresBinDir === undefined ? {} : { binDir: overrides.postgresBinDir }
-  const { address, adopted, stop } = await startEmbeddedPostgres({ dataDir: config.dataDir, log, ...binDir })
+  const start = (mayCreate: boolean) => startEmbeddedPostgres({ dataDir: config.dataDir, log, mayCreate, ...binDir })
+  const server = await start(true)
+  const { address, adopted } = server
   // An adopted server may be another living Postrider's: then it is not ours to stop.
-  let ours = !adopted
-  onEnd(() => (ours ? stop() : undefined))
-  ours = await announce(context, address, adopted ? PREDECESSOR_PATIENCE_MS : 0)
-  if (!ours) throw new DataDirectoryInUse(config.dataDir)
-  return { address, alone: true }
+  let ours: { stop(): Promise<void> } | null = adopted ? null : server
+  onEnd(() => ours?.stop())
+  const alone = await announce(context, address, adopted ? PREDECESSOR_PATIENCE_MS : 0)
+  ours = alone ? keepRunning({ server, start: () => start(false), log }) : null
+  if (!alone) throw new DataDirectoryInUse(config.dataDir)
+  return { address, alone }
 }
 
 async function announce({ log, onEnd }: StartContext, address: Address, patienceMs: number): Promise<boolean> {

@@ -48,8 +48,8 @@ export class DiskFull extends EmbeddedPostgresError {
   constructor(path: string, cause?: unknown) {
     super(
       'DiskFull',
-      `No space is left on the disk of ${path}: a new database needs about 100 MB. ` +
-        'Free some, or set POSTRIDER_DATA_DIR to a directory on another disk.',
+      `No space is left on the disk of ${path}. Free some: a database that is there goes on where it stopped; ` +
+        'a new one needs about 100 MB, and POSTRIDER_DATA_DIR may name a directory on another disk for it.',
       cause,
     )
   }
