@@ -78,7 +78,7 @@ export function launch(
   spawned(child)
   let output = ''
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`the server did not start within 20 s:\n${output}`)), 20_000)
+    const timer = setTimeout(() => reject(new Error(`the server did not start within 60 s:\n${output}`)), 60_000)
     const read = (chunk: Buffer) => {
       output += chunk
       const url = /(http:\/\/[\d.]+:\d+)\/graphql/.exec(output)?.[1]
