@@ -48,7 +48,7 @@ test('the first start prints a key once; whichever of the two is killed, they go
   await expect(postmasterIn(POSTRIDER_DATA_DIR)).rejects.toThrow('ENOENT')
   // Initialising a cluster included; the mark is 5 s until the first delivery.
   expect(firstStartMs).toBeLessThan(10_000)
-})
+}, 60_000)
 
 /** For a test that fails half-way: the server outlives the process that started it, as it should. */
 async function stopPostgres(dataDir: string): Promise<void> {
