@@ -84,6 +84,10 @@ export class StopFailed extends EmbeddedPostgresError {
   }
 }
 
+/** Whether the words of Postgres or its tools, which give no other sign, mean a full disk. The last is its hint on half a page. */
+export const saysDiskFull = (words: string) =>
+  /No space left on device|Disk quota exceeded|Check free disk space/.test(words)
+
 /** Says a fault of the file system in our words, where we have any. */
 export function fileFault(error: unknown, path: string): unknown {
   const { code } = error as { code?: unknown }

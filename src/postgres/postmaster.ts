@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { type Account, spawnAs } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import { SERVER_ENVIRONMENT, SUPERUSER } from './cluster.ts'
-import { DiskFull, fileFault, NoBinaries, StartFailed, StopFailed } from './embedded-errors.ts'
+import { DiskFull, fileFault, NoBinaries, StartFailed, StopFailed, saysDiskFull } from './embedded-errors.ts'
 import { loadPostgres } from './mend.ts'
 
 /** The server process of a cluster. */
@@ -71,8 +71,7 @@ export async function startPostmaster(options: StartOptions): Promise<Postmaster
       continue
     }
     if (fate === 'late') await stopPostmaster(postmaster).catch(() => {})
-    // Here, too, only its words tell.
-    if (/No space left on device|Disk quota exceeded/.test(words)) throw new DiskFull(options.cluster)
+    if (saysDiskFull(words)) throw new DiskFull(options.cluster)
     throw new StartFailed(
       fate === 'late'
         ? `Postgres was started on ${options.cluster}, but did not answer in time`

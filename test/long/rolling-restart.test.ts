@@ -41,7 +41,7 @@ test('two APIs and two workers are restarted in turn, under load: nobody notices
   const publishers = startPublishers({
     apis: () => apis,
     count: PUBLISHERS,
-    pauseMs: 100,
+    pauseMs: 200,
     event: (publisher, n) => ({ type: 'order.placed', payload: { publisher, n }, orderingKey: `key-${publisher}` }),
   })
   const { acknowledged, refusals, unexpected } = publishers
@@ -59,7 +59,7 @@ test('two APIs and two workers are restarted in turn, under load: nobody notices
   await eventually(async () => {
     const [row] = await db.sql`select count(*)::int as delivered from postrider.deliveries where state = 'DELIVERED'`
     expect(row?.delivered).toBe(3 * events)
-  }, 60_000)
+  }, 120_000)
   const [counts] = await db.sql<[Record<string, number>]>`
     select (select count(*) from postrider.events)::int as events, (select count(*) from postrider.deliveries)::int as deliveries,
       (select count(*) from postrider.attempts)::int as attempts,
