@@ -15,6 +15,7 @@ import type { Log } from './log.ts'
 import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
 import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
+import { keepRunning } from './postgres/keep-running.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
 import { createWake, type Wake } from './queue/wake.ts'
@@ -24,7 +25,7 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
-import { startWorker } from './worker.ts'
+import { startWorker, type Worker } from './worker.ts'
 
 export type App = {
   /** Resolves when the API answers and deliveries move. When it rejects, everything it had begun is ended again. */
@@ -55,7 +56,8 @@ export class DataDirectoryInUse extends Error {
   }
 }
 
-const STOP_WITHIN_MS = 35_000
+// Beyond the deadline, for what ends itself in less: pools, the embedded Postgres.
+const END_WITHIN_MS = 6000
 const CLOCK_SYNC_MS = 60_000
 // A server that was left behind may take a moment to notice that the process before us is gone.
 const PREDECESSOR_PATIENCE_MS = 3000
@@ -64,10 +66,12 @@ const PREDECESSOR_PATIENCE_MS = 3000
 export function createApp(config: Config, log: Log, overrides: Overrides = {}): App {
   // Ended in the opposite order of how they were begun.
   const ends: ((deadline: Date) => Promise<unknown> | unknown)[] = []
-  const stop = async (withinMs = STOP_WITHIN_MS) => {
+  const stop = async (withinMs = config.shutdownSeconds * 1000) => {
     const deadline = new Date(Date.now() + withinMs)
     for (const end of ends.splice(0).reverse()) {
-      await Promise.resolve(end(deadline)).catch((err) => log.error({ err }, 'Something could not be ended cleanly'))
+      await Promise.race([Promise.resolve(end(deadline)), tooLong(deadline)]).catch((err) =>
+        log.error({ err }, 'Something could not be ended cleanly'),
+      )
     }
   }
   return {
@@ -81,6 +85,12 @@ export function createApp(config: Config, log: Log, overrides: Overrides = {}): 
     },
     stop,
   }
+}
+
+/** Nothing may keep the process for good, such as a database that does not even refuse. */
+function tooLong(deadline: Date): Promise<never> {
+  const ms = Math.max(0, deadline.getTime() - Date.now()) + END_WITHIN_MS
+  return new Promise((_, reject) => setTimeout(() => reject(new Error('It took too long')), ms).unref())
 }
 
 type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end: (deadline: Date) => unknown): void }
@@ -106,8 +116,12 @@ async function start(context: StartContext): Promise<Started> {
   const configured = config.port === 0 ? null : { address: config.host, port: config.port }
   let server: HttpServer | null = null
   if (config.role === 'api') onEnd(keepMakingPartitions(db.sql, clock, log))
-  if (worker) await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
+  const delivering = worker
+    ? await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
+    : null
   if (config.role !== 'worker') server = await startServing(context, parts)
+  // Together: while the API takes its leave, nothing more is claimed.
+  onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
   return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
@@ -121,7 +135,7 @@ function urlRulesOf({ allowNetworks, allowHosts, httpsOnly }: Config): UrlRules 
 
 type OwnAddress = NonNullable<EgressOptions['ownAddress']>
 
-async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<void> {
+async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<Worker> {
   const { config, log, onEnd } = context
   const proxy = config.egressProxy === null ? null : parseProxy(config.egressProxy)
   const egress = createEgress({ ...parts.urlRules, proxy, ownAddress, log })
@@ -135,6 +149,7 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
     retention: config.retention,
   })
   onEnd((deadline) => worker.stop(deadline))
+  return worker
 }
 
 async function startServing({ config, log, onEnd }: StartContext, parts: Parts): Promise<HttpServer> {
@@ -164,7 +179,6 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
     ready: () => db.sql`select 1`,
   })
   await server.listen()
-  onEnd(() => server.close())
   return server
 }
 
@@ -185,13 +199,16 @@ async function reachPostgres(context: StartContext): Promise<{ address: Address;
   if (config.databaseUrl !== null)
     return { address: config.databaseUrl, alone: await announce(context, config.databaseUrl, 0) }
   const binDir = overrides.postgresBinDir === undefined ? {} : { binDir: overrides.postgresBinDir }
-  const { address, adopted, stop } = await startEmbeddedPostgres({ dataDir: config.dataDir, log, ...binDir })
+  const start = (mayCreate: boolean) => startEmbeddedPostgres({ dataDir: config.dataDir, log, mayCreate, ...binDir })
+  const server = await start(true)
+  const { address, adopted } = server
   // An adopted server may be another living Postrider's: then it is not ours to stop.
-  let ours = !adopted
-  onEnd(() => (ours ? stop() : undefined))
-  ours = await announce(context, address, adopted ? PREDECESSOR_PATIENCE_MS : 0)
-  if (!ours) throw new DataDirectoryInUse(config.dataDir)
-  return { address, alone: true }
+  let ours: { stop(): Promise<void> } | null = adopted ? null : server
+  onEnd(() => ours?.stop())
+  const alone = await announce(context, address, adopted ? PREDECESSOR_PATIENCE_MS : 0)
+  ours = alone ? keepRunning({ server, start: () => start(false), log }) : null
+  if (!alone) throw new DataDirectoryInUse(config.dataDir)
+  return { address, alone }
 }
 
 async function announce({ log, onEnd }: StartContext, address: Address, patienceMs: number): Promise<boolean> {

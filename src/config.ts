@@ -29,6 +29,8 @@ export type Config = {
   retention: { days: number; bodyDays: number }
   /** When failures become a state of the endpoint. */
   health: { failingAfterSeconds: number; disableAfterSeconds: number; disableAfterAttempts: number }
+  /** How long a stop may wait for what is in flight. */
+  shutdownSeconds: number
   logLevel: string
   /** Names of our variables that mean nothing: misspelt, most likely. */
   unknown: string[]
@@ -98,6 +100,7 @@ const variables = z.object({
   POSTRIDER_FAILING_AFTER_SECONDS: whole(300, 1, 30 * 86_400),
   POSTRIDER_DISABLE_AFTER_SECONDS: whole(432_000, 1, 365 * 86_400),
   POSTRIDER_DISABLE_AFTER_ATTEMPTS: whole(20, 1, 1_000_000),
+  POSTRIDER_SHUTDOWN_SECONDS: whole(35, 1, 3600),
   POSTRIDER_LOG_LEVEL: z
     .enum(['silent', 'error', 'warn', 'info', 'debug'], { error: 'must be silent, error, warn, info or debug' })
     .default('info'),
@@ -186,6 +189,7 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unkn
       disableAfterSeconds: env.POSTRIDER_DISABLE_AFTER_SECONDS,
       disableAfterAttempts: env.POSTRIDER_DISABLE_AFTER_ATTEMPTS,
     },
+    shutdownSeconds: env.POSTRIDER_SHUTDOWN_SECONDS,
     logLevel: env.POSTRIDER_LOG_LEVEL,
     unknown,
   }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { readEpoch } from './attempts/epoch.ts'
 import type { Db } from './postgres/client.ts'
 import type { Clock } from './postgres/clock.ts'
 import { migrate, underMigrationLock } from './postgres/migrate.ts'
@@ -16,13 +16,9 @@ export function install(db: Db, clock: Clock, queueOptions: QueueOptions): Promi
   return underMigrationLock(db, async () => {
     await migrate(db)
     await makePartitions(db.sql, clock.now())
-    const [installation] = await db.sql<{ epoch: string }[]>`
-      with fresh as (
-        insert into postrider.installation (epoch) values (${randomBytes(6).toString('hex')}) on conflict do nothing returning epoch
-      )
-      select epoch from fresh union all select epoch from postrider.installation limit 1`
+    const epoch = await readEpoch(db.sql)
     const tenants = await ensureTenants(db.orm, clock.now())
     const queue = await openQueue(queueOptions)
-    return { queue, epoch: installation?.epoch as string, ...tenants }
+    return { queue, epoch, ...tenants }
   })
 }

@@ -33,8 +33,12 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
 
-  const started = await app.start()
-  if (stoppingSince === null) welcome(config, started)
+  const started = await app.start().catch((error: unknown) => {
+    // Stopped in the middle of its start, whatever that ran into is no fault.
+    if (stoppingSince === null) throw error
+    return null
+  })
+  if (started !== null && stoppingSince === null) welcome(config, started)
 }
 
 function welcome(config: Config, { url, firstKey }: Started): void {

@@ -38,9 +38,12 @@ export type WorkerContext = {
 }
 
 export type Worker = {
-  /** Claims nothing more, finishes what is in flight, settles it. What is left at the deadline is claimed again by others. */
+  /** Claims nothing more, finishes what is in flight, settles it. What is left at the deadline is given back. */
   stop(deadline: Date): Promise<void>
 }
+
+// Kept of the time there is, to record what came of the last requests.
+const MOST_SETTLE_MS = 3000
 
 /** Everything that moves events along, from the outbox to the last attempt. */
 export async function startWorker({
@@ -85,11 +88,19 @@ export async function startWorker({
     wake.on('replays', replays.nudge),
   ]
 
+  let stopping: Promise<void> | null = null
+  const stop = async (deadline: Date) => {
+    for (const stop of silence) stop()
+    const settleMs = Math.min(MOST_SETTLE_MS, (deadline.getTime() - Date.now()) / 4)
+    const lastAnswer = new Date(deadline.getTime() - settleMs)
+    await Promise.all([router.stop(), replays.stop(), promoter.stop(), dispatcher.stop(lastAnswer)])
+    await settling.drain(deadline)
+  }
+
   return {
-    async stop(deadline) {
-      for (const stop of silence) stop()
-      await Promise.all([router.stop(), replays.stop(), promoter.stop(), dispatcher.stop(deadline)])
-      await settling.drain(deadline)
+    stop(deadline) {
+      stopping ??= stop(deadline)
+      return stopping
     },
   }
 }

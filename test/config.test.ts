@@ -46,6 +46,7 @@ test('an empty environment is a whole configuration', () => {
     retention: { days: 30, bodyDays: 30 },
     workerConcurrency: 256,
     health: { failingAfterSeconds: 300, disableAfterSeconds: 432_000, disableAfterAttempts: 20 },
+    shutdownSeconds: 35,
     logLevel: 'info',
     unknown: [],
   })
@@ -68,6 +69,7 @@ test('what is given is taken', () => {
     POSTRIDER_ALLOWED_ORIGINS: 'https://a.example, http://localhost:3000',
     POSTRIDER_INTROSPECTION: 'false',
     POSTRIDER_WORKER_CONCURRENCY: '8',
+    POSTRIDER_SHUTDOWN_SECONDS: '25',
   }
   expect(readConfig(given)).toMatchObject({
     host: '0.0.0.0',
@@ -80,6 +82,7 @@ test('what is given is taken', () => {
     allowedOrigins: ['https://a.example', 'http://localhost:3000'],
     introspection: false,
     workerConcurrency: 8,
+    shutdownSeconds: 25,
   })
 })
 
@@ -95,6 +98,7 @@ test('every fault is told at once, by name', () => {
     POSTRIDER_MAX_PAYLOAD_BYTES: 'many',
     POSTRIDER_IDEMPOTENCY_HOURS: '0',
     POSTRIDER_WORKER_CONCURRENCY: '-1',
+    POSTRIDER_SHUTDOWN_SECONDS: '0',
     POSTRIDER_LOG_LEVEL: 'loud',
   })
   expect(faults.map((fault) => fault.split(' ')[0]).sort()).toEqual([
@@ -109,6 +113,7 @@ test('every fault is told at once, by name', () => {
     'POSTRIDER_MASTER_KEYS',
     'POSTRIDER_MAX_PAYLOAD_BYTES',
     'POSTRIDER_ROLE',
+    'POSTRIDER_SHUTDOWN_SECONDS',
     'POSTRIDER_WORKER_CONCURRENCY',
   ])
   expect(() => readConfig({ PORT: 'x', HOST: '', POSTRIDER_ROLE: 'x' })).toThrow(

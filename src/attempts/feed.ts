@@ -132,7 +132,7 @@ async function whereToStart(
   asked: FeedCursor | null,
 ): Promise<{ from: FeedCursor; gap: FeedGapReason | null }> {
   if (asked === null) return { from: now, gap: null }
-  // A database that was restored has the epoch of the one it was saved from, but has not given all its positions yet.
+  // A database whose files were put back is what it was, with its epoch, but has not given all its positions again yet.
   if (asked.epoch !== now.epoch || asked.position > (await lastPosition(db)))
     return { from: now, gap: 'FOREIGN_CURSOR' }
   return { from: asked, gap: (await droppedPosition(db)) > asked.position ? 'RETENTION' : null }

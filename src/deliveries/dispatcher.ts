@@ -1,3 +1,4 @@
+import { createTrouble } from '../log.ts'
 import type { Sql } from '../postgres/client.ts'
 import type { Claim } from '../queue/tickets.ts'
 import type { Sealer } from '../sealing/sealer.ts'
@@ -18,7 +19,7 @@ export type Dispatcher = {
   nudge(): void
   /** Results were settled: there may be room for more. */
   roomFreed(): void
-  /** Claims nothing more and waits for what is in flight, until `deadline`. */
+  /** Claims nothing more and waits for what is in flight, until `deadline`; what is left then is given back. */
   stop(deadline: Date): Promise<void>
 }
 
@@ -47,11 +48,16 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
   // Results that cannot be settled must not pile up without bound: then nothing more is claimed.
   const unsettledRoom = () => 4 * concurrency - settling.size()
   const roomy = () => Math.min(slots.freeForAny(), unsettledRoom()) >= worthwhile
+  const inFlight = new Set<Prepared>()
   const patience = createPatience()
   const fair = createFairness()
   const roomFreed = () => {
     if (roomy()) patience.enough()
   }
+  const claiming = createTrouble(log, {
+    failing: 'Tickets could not be claimed; trying again',
+    working: 'Tickets are claimed again',
+  })
   let stopping = false
   let nudged = true
 
@@ -59,12 +65,13 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
     while (!stopping) {
       nudged = false
       try {
-        const more = await claimAndSend({ ...context, slots, pacer, fair }, unsettledRoom())
+        const more = await claimAndSend({ ...context, slots, pacer, fair, inFlight }, unsettledRoom())
+        claiming.over()
         if (stopping) return
         if (more && !roomy()) await (nudged ? patience.linger() : patience.forRoomOrNews())
         else if (!more && !nudged) await patience.forNews()
       } catch (err) {
-        log.error({ err }, 'Tickets could not be claimed; trying again')
+        claiming.failed(err)
         await new Promise((resolve) => setTimeout(resolve, PAUSE_AFTER_ERROR_MS))
       }
     }
@@ -85,6 +92,7 @@ export function createDispatcher(context: DispatcherContext): Dispatcher {
       await running
       await pacer.close()
       await slots.empty(deadline)
+      await giveBack(context, inFlight)
     },
   }
 }
@@ -113,7 +121,7 @@ function createPatience() {
   }
 }
 
-type Sending = DispatcherContext & { slots: Slots; pacer: Pacer; fair: Fairness }
+type Sending = DispatcherContext & { slots: Slots; pacer: Pacer; fair: Fairness; inFlight: Set<Prepared> }
 
 /** Claims once and sends; says whether there may be more to claim. */
 async function claimAndSend(context: Sending, unsettledRoom: number): Promise<boolean> {
@@ -140,6 +148,7 @@ function launch(context: Sending, prepared: Prepared): boolean {
 function launchNow(context: Sending, prepared: Prepared): boolean {
   const release = context.slots.take(prepared.delivery.tenantId, prepared.delivery.endpointId)
   if (release === null) return false
+  context.inFlight.add(prepared)
   void send(context, prepared)
     .catch((err) => {
       context.log.error({ err, delivery: prepared.delivery.id }, 'A delivery could not be sent')
@@ -147,9 +156,19 @@ function launchNow(context: Sending, prepared: Prepared): boolean {
     })
     .then((sent) => {
       release()
-      context.settling.add(sent)
+      // Otherwise it was given back: it is somebody else's, and the end of our sockets is no failure of its receiver.
+      if (context.inFlight.delete(prepared)) context.settling.add(sent)
     })
   return true
+}
+
+/** Others need not wait until the claims have lapsed. The receiver may see these twice. */
+async function giveBack({ tickets, log }: DispatcherContext, inFlight: Set<Prepared>): Promise<void> {
+  const claims = [...inFlight].map(({ claim }) => claim)
+  inFlight.clear()
+  if (claims.length === 0) return
+  log.warn({ deliveries: claims.length }, 'Not answered in time: given back, to be sent again by the next process')
+  await tickets.release('deliver', claims).catch((err) => log.debug({ err }, 'Claims will lapse'))
 }
 
 async function dispatch(context: Sending, claims: Claim<DeliverTicket>[]): Promise<void> {

@@ -1,7 +1,7 @@
 import type { DeliveryId, EndpointId } from '../../schema/ids.ts'
 import { LINES } from '../../schema/states.ts'
 import { finishDeletion } from '../endpoints/cancel.ts'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { createPause } from '../queue/pause.ts'
@@ -39,6 +39,10 @@ export function createPromoter(context: PromoterContext): Promoter {
   let nudged = false
   let dueAt = Number.POSITIVE_INFINITY
   const pause = createPause()
+  const promoting = createTrouble(log, {
+    failing: 'Due deliveries could not be admitted; trying again',
+    working: 'Due deliveries are admitted again',
+  })
   const untilDue = () => Math.max(0, Math.min(POLL_MS, dueAt - clock.now().getTime() + MARGIN_MS))
 
   const run = async () => {
@@ -47,10 +51,11 @@ export function createPromoter(context: PromoterContext): Promoter {
       if (dueAt <= clock.now().getTime()) dueAt = Number.POSITIVE_INFINITY
       try {
         const { admitted, nextDueAt } = await promote(context)
+        promoting.over()
         if (admitted > 0) wake.signal('deliver')
         if (nextDueAt) dueAt = Math.min(dueAt, nextDueAt.getTime())
       } catch (err) {
-        log.error({ err }, 'Due deliveries could not be admitted; trying again')
+        promoting.failed(err)
       }
       if (!nudged && !stopping) await pause.for(untilDue())
     }

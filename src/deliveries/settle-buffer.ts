@@ -1,5 +1,5 @@
 import { publicId } from '../../schema/ids.ts'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isTransient } from '../postgres/unavailable.ts'
 import type { Wake } from '../queue/wake.ts'
 import { bare, park } from './park.ts'
@@ -29,7 +29,13 @@ const BATCH = 100
 const FLUSHES_AT_ONCE = 2
 const LONGEST_PAUSE_MS = 5000
 
-export function createSettleBuffer(context: SettleBufferContext): SettleBuffer {
+export function createSettleBuffer(parts: SettleBufferContext): SettleBuffer {
+  const trouble = createTrouble(parts.log, {
+    failing: 'Results could not be settled; trying again',
+    working: 'Results are settled again',
+    level: 'warn',
+  })
+  const context: Settling = { ...parts, trouble }
   const waiting: Sent[] = []
   let underWay = 0
   let inFlush = 0
@@ -77,11 +83,14 @@ export function createSettleBuffer(context: SettleBufferContext): SettleBuffer {
   }
 }
 
+type Settling = SettleBufferContext & { trouble: Trouble }
+
 /** Settles a batch, however long the database is away: the results exist nowhere else. A batch that cannot is split. */
-async function settleForSure(context: SettleBufferContext, batch: Sent[]): Promise<void> {
+async function settleForSure(context: Settling, batch: Sent[]): Promise<void> {
   for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
       const { admitted, nextRetryAt, news } = await settle(context, batch)
+      context.trouble.over()
       context.wake.signal('attempts')
       if (admitted > 0) context.wake.signal('deliver')
       if (nextRetryAt) context.onRetryScheduled(nextRetryAt)
@@ -91,14 +100,14 @@ async function settleForSure(context: SettleBufferContext, batch: Sent[]): Promi
       return
     } catch (error) {
       if (!isTransient(error)) return splitOrPark(context, batch, error)
-      context.log.warn({ err: error, results: batch.length }, 'Results could not be settled; trying again')
+      context.trouble.failed(error, { results: batch.length })
       await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
 }
 
 /** A single one is settled without its details, or waits for an hour: nothing it brings about holds up the others. */
-async function splitOrPark(context: SettleBufferContext, batch: Sent[], error: unknown): Promise<void> {
+async function splitOrPark(context: Settling, batch: Sent[], error: unknown): Promise<void> {
   if (batch.length > 1) {
     const half = Math.ceil(batch.length / 2)
     await settleForSure(context, batch.slice(0, half))

@@ -1,6 +1,6 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql'
 import type { Scope } from '../../schema/states.ts'
-import type { Log } from '../log.ts'
+import type { Log, Trouble } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
 
@@ -48,13 +48,22 @@ export function forbidden(field: string, scopes: readonly Scope[]): GraphQLError
   })
 }
 
-export type Presentation = { requestId: string; log: Log; hideSuggestions: boolean }
+export type Presentation = {
+  requestId: string
+  log: Log
+  /** Told of what cannot be answered because the database is away. */
+  unavailable: Trouble
+  hideSuggestions: boolean
+}
 
 /**
  * What the outside sees of an error. Mistakes and errors made for the caller are shown; everything else is our fault:
  * it is logged once with the request's id, and the caller gets that id and nothing more.
  */
-export function presentError(error: unknown, { requestId, log, hideSuggestions }: Presentation): GraphQLError {
+export function presentError(
+  error: unknown,
+  { requestId, log, unavailable, hideSuggestions }: Presentation,
+): GraphQLError {
   const at = error instanceof GraphQLError ? whereabouts(error) : {}
   const origin = originOf(error)
   if (origin instanceof GraphQLError) {
@@ -70,7 +79,7 @@ export function presentError(error: unknown, { requestId, log, hideSuggestions }
     return new GraphQLError(origin.message, { ...at, extensions })
   }
   if (isUnavailable(origin)) {
-    log.warn({ err: origin, requestId }, 'A request could not be answered: the database is unavailable')
+    unavailable.failed(origin, { requestId })
     const message =
       'The database is unavailable at the moment. Try again; with an idempotency key nothing happens twice.'
     return new GraphQLError(message, { ...at, extensions: { code: 'UNAVAILABLE', requestId } })

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
 import { unauthenticated } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
@@ -15,6 +15,7 @@ import { bearerToken } from './credentials.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
 import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
+import { createReadiness, type Readiness } from './readiness.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
@@ -40,7 +41,7 @@ export type HttpServer = {
   url(): string
   /** The address and port that it listens on, chosen ones too; null before and after. */
   address(): { address: string; port: number } | null
-  /** Takes no more requests, ends live subscriptions, and gives what is under way a moment to end. */
+  /** Says at `/ready` that it goes, takes no more requests, ends live subscriptions, lets what is under way be answered. */
   close(): Promise<void>
 }
 
@@ -53,22 +54,27 @@ export type HttpServerOptions = {
   ready(): Promise<unknown>
 }
 
-const READY_WITHIN_MS = 3000
 const CLOSE_WITHIN_MS = 5000
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config, capabilities, graphqlSchema, log } = options
   const { host, port, allowedOrigins, introspection } = config
-  const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, introspection })
+  const unavailable = createTrouble(log, {
+    failing: 'Requests cannot be answered: the database is unavailable',
+    working: 'The database is available again',
+    level: 'warn',
+  })
+  const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, unavailable, introspection })
   const webSockets = createWebSockets({ yoga, capabilities, log, allowedOrigins })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer()
   const connections = watchConnections(server)
-  const site: Site = { ...options, yoga, connections, graphiql }
+  const readiness = createReadiness(options.ready)
+  const site: Site = { ...options, yoga, unavailable, connections, readiness, graphiql }
   server.on('request', (request, response) => {
     answer(site, request, response).catch((err: unknown) => {
       if (isUnavailable(err)) {
-        log.warn({ err }, 'A request could not be answered: the database is unavailable')
+        unavailable.failed(err)
         return answerError(response, 503, new Unavailable(err), { 'retry-after': '1' })
       }
       log.error({ err }, 'A request failed')
@@ -87,6 +93,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     url: () => urlOf(server, host),
     address: () => server.address() as AddressInfo | null,
     async close() {
+      if (server.listening) await readiness.leave()
       webSockets.close()
       if (server.listening) await connections.close(CLOSE_WITHIN_MS)
     },
@@ -95,20 +102,24 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
 type Site = HttpServerOptions & {
   yoga: Yoga
+  unavailable: Trouble
   connections: Connections
+  readiness: Readiness
   graphiql: (() => Promise<GraphiqlPage>) | null
 }
 
 async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = pathOf(request)
   response.setHeader('x-content-type-options', 'nosniff')
+  // So that a client that keeps its connection opens the next one elsewhere, and is not cut off in the middle of a request.
+  if (site.readiness.leaving()) response.setHeader('connection', 'close')
   if (path === GRAPHQL_PATH) return answerGraphql(site, request, response)
   if (path === '/' && site.graphiql && request.headers.accept?.includes('text/html')) {
     response.writeHead(302, { location: GRAPHQL_PATH }).end()
     return
   }
   if (path === '/health') return answerJson(response, 200, { status: 'up' })
-  if (path === '/ready') return answerReady(site, response)
+  if (path === '/ready') return site.readiness.answer(response)
   const message = `There is nothing at ${path.slice(0, 100)}. The API and GraphiQL are at ${GRAPHQL_PATH}.`
   answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
 }
@@ -136,6 +147,7 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
   const key = bearerToken(request.headers.authorization)
   const viewer = key === null ? null : await capabilities.authenticate(key)
+  if (key !== null) site.unavailable.over()
   if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
   try {
     const operation = await readParams(request)
@@ -160,16 +172,6 @@ function answerGraphiql(page: GraphiqlPage, request: IncomingMessage, response: 
     ...(zipped ? { 'content-encoding': 'gzip' } : {}),
   })
   response.end(zipped ? page.gzipped : page.plain)
-}
-
-async function answerReady({ ready }: Site, response: ServerResponse): Promise<void> {
-  const late = new Promise((_, reject) => setTimeout(() => reject(new Error('late')), READY_WITHIN_MS).unref())
-  const answers = await Promise.race([ready(), late]).then(
-    () => true,
-    () => false,
-  )
-  if (answers) return answerJson(response, 200, { status: 'ready' })
-  answerJson(response, 503, { status: 'unavailable', reason: 'The database does not answer.' })
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

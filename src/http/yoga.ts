@@ -4,7 +4,7 @@ import type { Capabilities } from '../graphql/capabilities.ts'
 import { type Context, createContext } from '../graphql/context.ts'
 import { presentError } from '../graphql/errors.ts'
 import { createLimits } from '../graphql/limits.ts'
-import type { Log } from '../log.ts'
+import type { Log, Trouble } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { Params } from './body.ts'
 
@@ -14,12 +14,18 @@ export const GRAPHQL_PATH = '/graphql'
 export type Incoming = { viewer: Viewer; requestId: string; operation: Params | null }
 export type Yoga = YogaServerInstance<Incoming, Context>
 
-export type YogaOptions = { schema: GraphQLSchema; capabilities: Capabilities; log: Log; introspection: boolean }
+export type YogaOptions = {
+  schema: GraphQLSchema
+  capabilities: Capabilities
+  log: Log
+  unavailable: Trouble
+  introspection: boolean
+}
 
 /** Parsing, validating, limits, execution and the masking of errors: one pipeline for HTTP, SSE and WebSocket. */
-export function createPipeline({ schema, capabilities, log, introspection }: YogaOptions): Yoga {
+export function createPipeline({ schema, capabilities, log, unavailable, introspection }: YogaOptions): Yoga {
   const present = (error: unknown, requestId: string) =>
-    presentError(error, { requestId, log, hideSuggestions: !introspection })
+    presentError(error, { requestId, log, unavailable, hideSuggestions: !introspection })
   return createYoga<Incoming, Context>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,

@@ -32,9 +32,14 @@ export type PoolOptions = {
   name: string
   log: Log
   statementTimeoutMs?: number
+  /** How long something may wait for a connection while all are taken. */
+  acquireTimeoutMs?: number
   /** For the engine: its statements reach rows by id, so a plan that reads a whole table is wrong, whatever statistics say. */
   byId?: boolean
 }
+
+// Whoever asked is told to try again while it still listens; the statement before it may take 30 s.
+const ACQUIRE_TIMEOUT_MS = 10_000
 
 const BY_ID = { enable_seqscan: 'off', enable_bitmapscan: 'off' }
 
@@ -53,9 +58,11 @@ export async function openPool(address: Address, options: PoolOptions): Promise<
 /** A client without Drizzle, for what needs a session of its own: listening, locks. */
 export async function openClient(address: Address, options: PoolOptions): Promise<Sql> {
   const postgres = await loadPostgres()
-  const settings: postgres.Options<Record<string, never>> = {
+  const settings: postgres.Options<Record<string, never>> & { acquire_timeout: number } = {
     max: options.max,
     connect_timeout: 10,
+    // Our own addition to postgres.js: `mend-edits.ts`.
+    acquire_timeout: options.acquireTimeoutMs ?? ACQUIRE_TIMEOUT_MS,
     // After an outage we are back within a second or two; left alone, the pauses grow to 20 s.
     backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1),
     // Never idle out: reconnecting costs more than a sleeping backend.

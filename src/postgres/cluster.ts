@@ -25,6 +25,7 @@ import {
   fileFault,
   NoBinaries,
   StartFailed,
+  saysDiskFull,
   UserNotPermitted,
   WrongMajorVersion,
 } from './embedded-errors.ts'
@@ -138,8 +139,7 @@ async function runInitdb(directory: string, { initdb, major }: Binaries, account
     child.on('close', resolve)
   })
   if (status === 0) return
-  // The only sign it gives; its language is ours to choose.
-  if (said.includes('No space left on device') || said.includes('Disk quota exceeded')) throw new DiskFull(directory)
+  if (saysDiskFull(said)) throw new DiskFull(directory)
   // 127: the loader did not find a library.
   if (status === 127) throw new NoBinaries(`${initdb} cannot be run: ${said.trim()}`)
   throw new StartFailed(`initdb could not make the database in ${directory} (status ${status})`, said.trim())

@@ -48,8 +48,8 @@ export class DiskFull extends EmbeddedPostgresError {
   constructor(path: string, cause?: unknown) {
     super(
       'DiskFull',
-      `No space is left on the disk of ${path}: a new database needs about 100 MB. ` +
-        'Free some, or set POSTRIDER_DATA_DIR to a directory on another disk.',
+      `No space is left on the disk of ${path}. Free some: a database that is there goes on where it stopped; ` +
+        'a new one needs about 100 MB, and POSTRIDER_DATA_DIR may name a directory on another disk for it.',
       cause,
     )
   }
@@ -83,6 +83,10 @@ export class StopFailed extends EmbeddedPostgresError {
     super('StopFailed', `The embedded Postgres (process ${pid}) is still running although it was told to stop at once.`)
   }
 }
+
+/** Whether the words of Postgres or its tools, which give no other sign, mean a full disk. The last is its hint on half a page. */
+export const saysDiskFull = (words: string) =>
+  /No space left on device|Disk quota exceeded|Check free disk space/.test(words)
 
 /** Says a fault of the file system in our words, where we have any. */
 export function fileFault(error: unknown, path: string): unknown {

@@ -4,9 +4,17 @@ import type { Log } from '../log.ts'
 import { serverAccount } from './account.ts'
 import { findBinaries } from './binaries.ts'
 import { clusterExists, createCluster, placeCluster, socketDirectory } from './cluster.ts'
-import { fileFault, NoBinaries } from './embedded-errors.ts'
+import { fileFault, NoBinaries, StartFailed } from './embedded-errors.ts'
 import { loadPostgres } from './mend.ts'
-import { adminAddress, findRunning, PORT, type Postmaster, startPostmaster, stopPostmaster } from './postmaster.ts'
+import {
+  adminAddress,
+  findRunning,
+  isPostmaster,
+  PORT,
+  type Postmaster,
+  startPostmaster,
+  stopPostmaster,
+} from './postmaster.ts'
 import { withStartLock } from './start-lock.ts'
 
 /** How to reach a server through a Unix socket: `host` is the directory of the socket. */
@@ -19,6 +27,7 @@ export type EmbeddedPostgres = {
   admin: PostgresAddress
   /** True: the server was running already, left behind by a process that was killed. */
   adopted: boolean
+  isRunning(): Promise<boolean>
   stop(): Promise<void>
 }
 
@@ -27,6 +36,8 @@ export type EmbeddedPostgresOptions = {
   log: Log
   /** The programs to use in place of the package's. */
   binDir?: string
+  /** False: the database must be there already. A new, empty one in the place of one that has vanished would be no help. */
+  mayCreate?: boolean
   /** More settings of the server, or others than ours. An adopted server keeps those it was started with. */
   settings?: Record<string, string>
   /** Where files go that the server's user could not reach in the data directory or in node_modules. */
@@ -83,7 +94,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     if (await clusterExists(cluster, binaries.major)) {
       const running = await findRunning(cluster)
       if (running !== null) return present(running, true, log)
-    } else await createCluster(cluster, binaries, account)
+    } else if (options.mayCreate === false) throw new StartFailed(`The database in ${cluster} is gone`, '')
+    else await createCluster(cluster, binaries, account)
     const started = await startPostmaster({
       cluster,
       socketDirectory: await socketDirectory(cluster, account),
@@ -115,6 +127,7 @@ async function present(postmaster: Postmaster, adopted: boolean, log: Log): Prom
     address: { host: postmaster.socketDirectory, port: PORT, user: OWNER, database: OWNER },
     admin,
     adopted,
+    isRunning: () => isPostmaster(postmaster),
     stop: () => stopPostmaster(postmaster),
   }
 }

@@ -172,7 +172,7 @@ export const indexEdits: Edit[] = [
       })
 
     move(c, reserved)`,
-    put: `        closed.length ? connect(closed.shift(), query) : queries.push(query)
+    put: `        closed.length ? connect(closed.shift(), query) : wait(query)
       })
 
     let gone = false
@@ -232,6 +232,46 @@ export const indexEdits: Edit[] = [
           return q.reject(sessionLost())
 
 `,
+  },
+  // What finds every connection taken waits in the pool's queue, for ever where a transaction is never over: postgres.js has
+  // no deadline for it. Ours is `acquire_timeout` (in ms), looked at only while somebody waits.
+  {
+    find: `    busy.length
+      ? go(busy.shift(), query)
+      : queries.push(query)
+  }
+`,
+    put: `    busy.length
+      ? go(busy.shift(), query)
+      : wait(query)
+  }
+
+  function wait(query) {
+    query.waitsSince = performance.now()
+    queries.push(query)
+    if (patience === null && options.shared.acquire_timeout)
+      patience = setTimeout(refuseLate, options.shared.acquire_timeout / 10).unref()
+  }
+
+  function refuseLate() {
+    const late = performance.now() - options.shared.acquire_timeout
+    for (let n = queries.length; n > 0; n--) {
+      const query = queries.shift()
+      query.waitsSince > late
+        ? queries.push(query)
+        : query.reject(Errors.connection('ACQUIRE_TIMEOUT', options))
+    }
+    patience = queries.length ? setTimeout(refuseLate, options.shared.acquire_timeout / 10).unref() : null
+  }
+`,
+  },
+  {
+    find: '  let ending = false\n',
+    put: '  let ending = false\n    , patience = null\n',
+  },
+  {
+    find: 'shared          : { retries: 0,',
+    put: 'shared          : { acquire_timeout: o.acquire_timeout, retries: 0,',
   },
   {
     find: `  function move(c, queue) {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { type Account, spawnAs } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import { SERVER_ENVIRONMENT, SUPERUSER } from './cluster.ts'
-import { fileFault, NoBinaries, StartFailed, StopFailed } from './embedded-errors.ts'
+import { DiskFull, fileFault, NoBinaries, StartFailed, StopFailed, saysDiskFull } from './embedded-errors.ts'
 import { loadPostgres } from './mend.ts'
 
 /** The server process of a cluster. */
@@ -71,6 +71,7 @@ export async function startPostmaster(options: StartOptions): Promise<Postmaster
       continue
     }
     if (fate === 'late') await stopPostmaster(postmaster).catch(() => {})
+    if (saysDiskFull(words)) throw new DiskFull(options.cluster)
     throw new StartFailed(
       fate === 'late'
         ? `Postgres was started on ${options.cluster}, but did not answer in time`
@@ -192,7 +193,7 @@ function send(pid: number, signal: NodeJS.Signals) {
  * with: that can be read of another user's process too, where its working directory cannot (root in a container). A server
  * started by hand may name its directory in another way; one that names another directory is another server.
  */
-async function isPostmaster({ pid, cluster }: Postmaster): Promise<boolean> {
+export async function isPostmaster({ pid, cluster }: Postmaster): Promise<boolean> {
   const { program, directory } = await commandOf(pid)
   if (basename(program) !== 'postgres') return false
   if (directory === undefined || !isAbsolute(directory)) return true

@@ -3,7 +3,8 @@ import { LOCKS } from './locks.ts'
 
 const POLL_MS = 100
 
-const AGAIN_MS = 5000
+// Less than another process waits for its turn, so that it does not take the server's own restart for our end.
+const AGAIN_MS = 2000
 
 export type Presence = { alone: boolean; end(): void }
 

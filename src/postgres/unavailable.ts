@@ -11,6 +11,9 @@ export class Unavailable extends Error {
   }
 }
 
+/** What the mended postgres.js says when no connection of a pool became free in time. */
+const NO_CONNECTION_FREE = 'ACQUIRE_TIMEOUT'
+
 const CONNECTION_CODES = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_ENDED',
@@ -23,17 +26,24 @@ const CONNECTION_CODES = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
   'ETIMEDOUT',
+  NO_CONNECTION_FREE,
+  // Read only: what was the primary is a standby now.
+  '25006',
+  // No such database: it is being restored.
+  '3D000',
+  '58030',
 ])
 
 /**
  * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown.
- * SQLSTATE classes: 08 connection exceptions, 57P operator intervention (shutdown, terminated backend), 53 out of resources.
+ * SQLSTATE classes: 08 connection exceptions, 28 not let in (a password that was changed), 57P operator intervention (shutdown,
+ * terminated backend), 53 out of resources (disk full), 58030 an error of the disk.
  */
 export function isUnavailable(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof Unavailable) return true
     const code = String((cause as { code?: unknown }).code ?? '')
-    if (CONNECTION_CODES.has(code) || /^(08|57P|53)/.test(code)) return true
+    if (CONNECTION_CODES.has(code) || /^(08|28|57P|53)/.test(code)) return true
   }
   return false
 }

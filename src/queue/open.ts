@@ -1,5 +1,5 @@
 import { PgBoss } from 'pg-boss'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log } from '../log.ts'
 import type { Db } from '../postgres/client.ts'
 import { queueDatabase } from '../postgres/queue-adapter.ts'
 import { createScheduledWork, type ScheduledWork } from './schedule.ts'
@@ -35,7 +35,8 @@ export async function openQueue({ db, log, supervise, claimSeconds = 60 }: Queue
     maintenanceIntervalSeconds: 600,
   })
   // An EventEmitter without an `error` listener takes the process down with it.
-  boss.on('error', (err) => log.error({ err }, 'The queue reports an error'))
+  const trouble = createTrouble(log, { failing: 'The queue reports an error', working: 'The queue works again' })
+  boss.on('error', (err) => trouble.failed(err))
   boss.on('warning', (warning) => log.debug({ warning }, 'The queue reports a warning'))
   await boss.start()
   await createQueues(boss, db, claimSeconds)

@@ -1,6 +1,6 @@
 import type { TenantId } from '../../schema/ids.ts'
 import { BURST, ORDINARY } from '../events/bursts.ts'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log } from '../log.ts'
 import { isTransient } from '../postgres/unavailable.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
@@ -44,6 +44,10 @@ export function createRouter(parts: RouterContext): Router {
   let healedAt = Number.NEGATIVE_INFINITY
   const routeSome = createClaiming(context)
   const pause = createPause()
+  const claiming = createTrouble(log, {
+    failing: 'Events could not be routed; trying again',
+    working: 'Events are routed again',
+  })
 
   const run = async () => {
     while (!stopping) {
@@ -55,9 +59,10 @@ export function createRouter(parts: RouterContext): Router {
           for (const tenant of await tenantsWithLanes(context.db.sql)) context.forLanes.add(tenant)
         }
         const moreForLanes = await routeLanes(context)
+        claiming.over()
         if (!more && !nudged && !stopping) await pause.for(moreForLanes ? OTHERS_TURN_MS : POLL_MS)
       } catch (err) {
-        log.error({ err }, 'Events could not be routed; trying again')
+        claiming.failed(err)
         await pause.for(PAUSE_AFTER_ERROR_MS)
       }
     }

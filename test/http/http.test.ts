@@ -213,6 +213,10 @@ test('health and readiness', async () => {
   await db.close()
   expect(await get('/health')).toEqual([200, { status: 'up' }])
   expect(await get('/ready')).toEqual([503, { status: 'unavailable', reason: expect.any(String) }])
+  // Asked so often, it is asked once more before it ends.
+  const closing = server.close()
+  expect(await get('/ready')).toEqual([503, { status: 'stopping', reason: expect.any(String) }])
+  await closing
 })
 
 test('malformed requests are answered, not fatal', async () => {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createClient } from 'graphql-ws'
 import { expect, test, vi } from 'vitest'
 import WebSocket from 'ws'
@@ -112,6 +113,39 @@ test('closing the server ends what is live, on both transports', async () => {
   await vi.waitFor(() => expect(feed.subscribers()).toBe(0))
   await expect(overSocket).rejects.toBeDefined()
   await expect(response.text()).rejects.toBeDefined()
+})
+
+test('a server that stops says so to its load balancer first, then to WebSockets, and answers what is under way', async () => {
+  const { url, server, db, adminKey, ask } = await world()
+  const ready = async () => (await fetch(url.replace('/graphql', '/ready'))).status
+  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws')
+  const closed = once(socket, 'close')
+  await once(socket, 'open')
+  expect([await ready(), await ready()]).toEqual([200, 200])
+  const end = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const holding = db.transaction(async (tx) => {
+    await tx`lock table postrider.events in share mode`
+    held.resolve()
+    await end.promise
+  })
+  await held.promise
+  const underWay = ask('mutation { eventPublish(input: { type: "a", payload: 1 }) { event { id } } }')
+  await vi.waitFor(async () => expect(await db.sql`select from pg_locks where not granted`).toHaveLength(1))
+
+  const closing = server.close()
+
+  // Those that have not heard yet still find it open.
+  const late = await fetch(url, { method: 'POST', headers: { authorization: `Bearer ${adminKey}` } })
+  expect(late.headers.get('connection')).toBe('close')
+  expect(socket.readyState).toBe(WebSocket.OPEN)
+  expect(await ready()).toBe(503)
+  expect((await closed)[0]).toBe(1001)
+  await expect(ready()).rejects.toThrow()
+  end.resolve()
+  await holding
+  expect(await underWay).toMatchObject({ eventPublish: { event: {} } })
+  await closing
 })
 
 test('over WebSocket a bad operation is answered, and the socket lives on', async () => {

@@ -245,8 +245,10 @@ test('programs that cannot do their work say why', async () => {
 
   await mkdir(binDir)
   await program(binDir, 'postgres', 'echo "postgres (PostgreSQL) 18.4"')
-  await program(binDir, 'initdb', 'echo "initdb: error: could not write: No space left on device" >&2; exit 1')
-  await expect(start(join(place, 'data'), { binDir })).rejects.toMatchObject({ code: 'DISK_FULL' })
+  for (const words of ['could not write: No space left on device', 'HINT:  Check free disk space.']) {
+    await program(binDir, 'initdb', `echo "initdb: error: ${words}" >&2; exit 1`)
+    await expect(start(join(place, 'data'), { binDir })).rejects.toMatchObject({ code: 'DISK_FULL' })
+  }
   await program(binDir, 'initdb', 'echo "error while loading shared libraries" >&2; exit 127')
   await expect(start(join(place, 'data'), { binDir })).rejects.toMatchObject({ code: 'NO_BINARIES' })
   await program(binDir, 'initdb', 'touch "$2/postgresql.conf"')

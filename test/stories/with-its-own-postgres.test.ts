@@ -2,11 +2,12 @@ import { chmod, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { createEndpoint, launch, publish, temporaryDirectory } from '../support/app.ts'
+import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
 
 const environment = { POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8', POSTRIDER_ADMIN_KEY: '' }
 
-test('the first start prints a key once; killed and started again, it goes on with its own Postgres', async () => {
+test('the first start prints a key once; whichever of the two is killed, they go on together', async () => {
   const POSTRIDER_DATA_DIR = await temporaryDirectory()
   // Run by root, the server's user must be able to reach it; then the cluster lies here too, and goes with it.
   await chmod(POSTRIDER_DATA_DIR, 0o755)
@@ -37,13 +38,24 @@ test('the first start prints a key once; killed and started again, it goes on wi
   expect(third).toMatch(/ended with 1/)
   expect(third).toMatch(/Another Postrider is running on/)
 
+  process.kill(await postmasterIn(POSTRIDER_DATA_DIR), 'SIGKILL')
+  const next = await eventually(() => publish(second.api(key), { type: 'invoice.paid', payload: {} }), 15_000)
+  const [, , another] = await receiver.waitForRequests(3)
+  expect(another?.headers['webhook-id']).toBe(next)
+  expect(second.output()).toMatch(/The embedded Postgres has ended/)
+
   expect(await second.stop()).toBe(0)
+  await expect(postmasterIn(POSTRIDER_DATA_DIR)).rejects.toThrow('ENOENT')
   // Initialising a cluster included; the mark is 5 s until the first delivery.
   expect(firstStartMs).toBeLessThan(10_000)
-})
+}, 60_000)
 
 /** For a test that fails half-way: the server outlives the process that started it, as it should. */
 async function stopPostgres(dataDir: string): Promise<void> {
-  const pid = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').then(Number.parseInt, () => null)
+  const pid = await postmasterIn(dataDir).catch(() => null)
   if (pid !== null) process.kill(pid, 'SIGQUIT')
+}
+
+async function postmasterIn(dataDir: string): Promise<number> {
+  return Number.parseInt(await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8'), 10)
 }

@@ -24,8 +24,8 @@ export type Api = {
 }
 
 export type Process = {
-  /** Speaks to it with a key. */
-  api(key: string): Api
+  /** Speaks to it with a key, that of `settingsFor` unless told otherwise. */
+  api(key?: string): Api
   /** Ends it without a word, like kill -9. Resolves when it is gone. */
   kill(): Promise<void>
   /** SIGTERM; resolves with the exit code. */
@@ -42,14 +42,7 @@ export type Server = Pick<Process, 'kill' | 'stop' | 'output'> & {
 
 /** The real server in a process of its own, on a fresh database. Gone when the test has finished. */
 export async function startServer(environment: Record<string, string> = {}): Promise<Server> {
-  const env = {
-    DATABASE_URL: databaseUrl(await createDatabase()),
-    POSTRIDER_DATA_DIR: await temporaryDirectory(),
-    POSTRIDER_MASTER_KEYS: Buffer.alloc(32, 9).toString('base64'),
-    POSTRIDER_ADMIN_KEY: ADMIN_KEY,
-    POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8',
-    ...environment,
-  }
+  const env: Record<string, string> = { ...(await settingsFor(await createDatabase())), ...environment }
   let current = await launch(env)
   const url = () => current.api(ADMIN_KEY).url
   return {
@@ -63,21 +56,37 @@ export async function startServer(environment: Record<string, string> = {}): Pro
   }
 }
 
-/** Starts src/main.ts; resolves when it has told its address, rejects with what it said when it ends before that. */
-export function launch(environment: Record<string, string>): Promise<Process> {
+/** What a process needs beside its database; several on one database share it. */
+export async function settingsFor(address: Exclude<Address, string>): Promise<Record<string, string>> {
+  return {
+    DATABASE_URL: databaseUrl(address),
+    POSTRIDER_DATA_DIR: await temporaryDirectory(),
+    POSTRIDER_MASTER_KEYS: Buffer.alloc(32, 9).toString('base64'),
+    POSTRIDER_ADMIN_KEY: ADMIN_KEY,
+    POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8',
+  }
+}
+
+/** Starts src/main.ts; resolves when it says that it runs, rejects with what it said when it ends before that. */
+export function launch(
+  environment: Record<string, string>,
+  spawned: (child: ChildProcess) => void = () => {},
+): Promise<Process> {
   const env = { ...process.env, HOST: '127.0.0.1', PORT: '0', POSTRIDER_LOG_LEVEL: 'warn', ...environment }
   const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   onTestFinished(() => end(child, 'SIGKILL').then(() => {}))
+  spawned(child)
   let output = ''
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`the server did not start within 20 s:\n${output}`)), 20_000)
+    const timer = setTimeout(() => reject(new Error(`the server did not start within 60 s:\n${output}`)), 60_000)
     const read = (chunk: Buffer) => {
       output += chunk
       const url = /(http:\/\/[\d.]+:\d+)\/graphql/.exec(output)?.[1]
-      if (!url) return
+      if (!url && !output.includes('Postrider is delivering')) return
       clearTimeout(timer)
       resolve({
-        api: (key) => createApi(() => url, key),
+        // A worker alone has none.
+        api: (key = ADMIN_KEY) => createApi(() => url as string, key),
         kill: () => end(child, 'SIGKILL').then(() => {}),
         stop: () => end(child, 'SIGTERM'),
         output: () => output,

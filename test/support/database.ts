@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { inject, onTestFinished } from 'vitest'
 import { silentLog } from '../../src/log.ts'
-import { type Address, type Db, openPool } from '../../src/postgres/client.ts'
+import { type Address, type Db, openPool, type PoolOptions } from '../../src/postgres/client.ts'
 
 /** A fresh database of this program's schema, a clone of the migrated template; dropped when the test has finished. */
-export async function createDatabase(): Promise<Exclude<Address, string>> {
+export async function createDatabase(template = inject('templateDatabase')): Promise<Exclude<Address, string>> {
   const server = inject('postgresAddress')
   const database = `test_${randomUUID().replaceAll('-', '').slice(0, 16)}`
-  await asAdmin((db) => db.sql.unsafe(`create database ${database} template ${inject('templateDatabase')}`))
+  await asAdmin((db) => db.sql.unsafe(`create database ${database} template ${template}`))
   onTestFinished(() =>
     // As a superuser: an autovacuum may be at work on it, which nobody else may end.
     asAdmin((db) => db.sql.unsafe(`drop database if exists ${database} with (force)`), 'postgresAdminAddress').then(
@@ -18,8 +18,12 @@ export async function createDatabase(): Promise<Exclude<Address, string>> {
 }
 
 /** A pool on a fresh database, closed when the test has finished. */
-export async function openDatabase(address?: Exclude<Address, string>): Promise<Db> {
-  const db = await openPool(address ?? (await createDatabase()), { max: 10, name: 'test', log: silentLog })
+export async function openDatabase(
+  address?: Exclude<Address, string>,
+  options: Partial<PoolOptions> = {},
+): Promise<Db> {
+  const settings = { max: 10, name: 'test', log: silentLog, ...options }
+  const db = await openPool(address ?? (await createDatabase()), settings)
   onTestFinished(() => db.close())
   return db
 }

@@ -14,7 +14,7 @@ import { secretContext } from '../../src/endpoints/secrets.ts'
 import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
 import { type Log, silentLog } from '../../src/log.ts'
-import { type Address, type Db, openClient } from '../../src/postgres/client.ts'
+import { type Address, type Db, openClient, type PoolOptions } from '../../src/postgres/client.ts'
 import type { Clock } from '../../src/postgres/clock.ts'
 import type { Retention } from '../../src/postgres/days.ts'
 import type { TicketQueue } from '../../src/queue/tickets.ts'
@@ -55,6 +55,9 @@ export type EngineOptions = {
   egress?: Partial<EgressOptions>
   healthRules?: HealthRules
   retention?: Retention
+  pool?: Partial<PoolOptions>
+  /** How long a stop waits for what is in flight. */
+  stopWithinMs?: number
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
   replaysPerSecond?: number
@@ -65,7 +68,7 @@ export async function startEngine(options: EngineOptions = {}) {
   const address = options.address ?? (await createDatabase())
   const clock = options.clock ?? { now: () => new Date() }
   const log = options.log ?? silentLog
-  const db = await openDatabase(address)
+  const db = await openDatabase(address, options.pool)
   const { queue, epoch, defaultTenantId, operationsTenantId } = await install(db, clock, {
     db,
     log,
@@ -104,7 +107,7 @@ export async function startEngine(options: EngineOptions = {}) {
   const stop = async () => {
     if (stopped) return
     stopped = true
-    await worker?.stop(new Date(Date.now() + 5000))
+    await worker?.stop(new Date(Date.now() + (options.stopWithinMs ?? 5000)))
     feed.close()
     replayProgress.close()
     await queue.close()
