@@ -16,6 +16,7 @@ import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
+import type { QueueOptions } from './queue/open.ts'
 import { createWake, type Wake } from './queue/wake.ts'
 import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
@@ -38,7 +39,10 @@ export type Started = {
 }
 
 /** What tests put in the place of the real thing. */
-export type Overrides = { clock?: Clock; postgresBinDir?: string; claimSeconds?: number }
+export type Overrides = { clock?: Clock; postgresBinDir?: string } & Pick<
+  QueueOptions,
+  'claimSeconds' | 'superviseSeconds'
+>
 
 /** Another Postrider already works on this data directory. */
 export class DataDirectoryInUse extends Error {
@@ -210,7 +214,7 @@ async function installAll(
   clock: Clock,
   queueDb: Db,
 ): Promise<Installed> {
-  const { claimSeconds } = overrides
+  const { claimSeconds, superviseSeconds } = overrides
   const db = await openPool(address, { name: 'installation', max: 3, statementTimeoutMs: 0, log })
   try {
     const supervise = config.role !== 'api'
@@ -219,6 +223,7 @@ async function installAll(
       log,
       supervise,
       ...(claimSeconds ? { claimSeconds } : {}),
+      ...(superviseSeconds ? { superviseSeconds } : {}),
     })
     onEnd(() => installed.queue.close())
     return installed
