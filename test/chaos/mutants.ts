@@ -41,18 +41,26 @@ export const MUTANTS: Record<string, Mutant> = {
     breaks: 'lost',
   },
   'settle-before-sending': {
-    what: 'a delivery is settled as delivered, and sent a moment later',
+    what: 'a delivery is settled as delivered, and sent half a second later',
     edits: {
       'src/deliveries/send.ts': [
         {
           find: 'const result = await egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 })',
-          put: `setTimeout(() => {
-    egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 }).catch(() => {})
-  }, 50)
+          put: `Object.assign(prepared, {
+    sendAfterwards() {
+      egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 }).catch(() => {})
+    },
+  })
   const result: any = {
     status: 204, headers: [], body: Buffer.alloc(0), bodyBytes: 0, truncated: false, remoteAddress: null,
     reusedSocket: false, timings: { dnsMs: null, connectMs: null, tlsMs: null, firstByteMs: null, totalMs: 0 }, failure: null,
   }`,
+        },
+      ],
+      'src/deliveries/settle-buffer.ts': [
+        {
+          find: "context.wake.signal('attempts')",
+          put: "setTimeout(() => batch.forEach(({ prepared }: any) => prepared.sendAfterwards()), 500)\n      context.wake.signal('attempts')",
         },
       ],
     },
@@ -75,7 +83,7 @@ export const MUTANTS: Record<string, Mutant> = {
         },
       ],
     },
-    hand: { stop: 1 },
+    hand: { stop: 2 },
     breaks: 'duplicates',
   },
 }

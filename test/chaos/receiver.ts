@@ -34,11 +34,16 @@ function receive({ url, headers }: IncomingMessage, response: ServerResponse, bo
     genuine: isGenuine(body, headers),
   }
   writeSync(journal, `${JSON.stringify(receipt)}\n`)
-  if (answer !== 'silence') response.writeHead(answer === 'ok' ? 204 : 500).end()
+  if (answer === 'silence') return
+  const respond = () => response.writeHead(answer === 'ok' ? 204 : 500).end()
+  setTimeout(respond, Math.random() * mannersOf(endpoint).slowMs)
 }
 
+const STRANGER = { failing: 0, silent: 0, slowMs: 0 }
+const mannersOf = (endpoint: string) => ENDPOINTS.find(({ name }) => name === endpoint) ?? STRANGER
+
 function answerOf(endpoint: string): Receipt['answer'] {
-  const { failing, silent } = ENDPOINTS.find(({ name }) => name === endpoint) ?? { failing: 0, silent: 0 }
+  const { failing, silent } = mannersOf(endpoint)
   const chance = Math.random()
   return chance < silent ? 'silence' : chance < silent + failing ? 'failure' : 'ok'
 }

@@ -31,9 +31,10 @@ export type Run = {
 
 const EACH = 2
 const PUBLISHERS = 8
-// Nothing is slow on purpose any more, but the machine may be: a run that is done does not wait for it.
-const ACKNOWLEDGED_WITHIN_MS = 60_000
-const DRAINED_WITHIN_MS = 120_000
+// Nothing is slow on purpose any more, but the machine may be: a run that is done does not wait for it. What a mutant has
+// lost never comes.
+const PATIENCE_MS = { acknowledged: 60_000, drained: 120_000 }
+const PATIENCE_WITH_MUTANTS_MS = { acknowledged: 5000, drained: 20_000 }
 
 /** One run: an installation, faults, a drain, and what is left to judge. */
 export async function run(options: RunOptions): Promise<Run> {
@@ -67,6 +68,7 @@ async function disturb(
 ): Promise<Omit<Run, 'directory' | 'forget'>> {
   const urls = () => processes.members.flatMap(({ kind, up, url }) => (kind === 'api' && up && url ? [url] : []))
   const behave = () => processes.members.find(({ kind }) => kind === 'receiver')?.child?.send('behave')
+  const patience = mutant === null ? PATIENCE_MS : PATIENCE_WITH_MUTANTS_MS
   const names = await createEndpoints(urls()[0] as string, processes.receiverUrl)
   // A mutant has to be caught by the faults that are meant, not by a receiver that answers with failures.
   if (mutant !== null) behave()
@@ -74,9 +76,9 @@ async function disturb(
   const publishers = startPublishers({ seed, count: PUBLISHERS, urls })
   const [faults] = await Promise.all([carryOut({ processes, database, tell }, steps), wait(seconds * 1000)])
   tell('no more faults')
-  await publishers.finish(ACKNOWLEDGED_WITHIN_MS)
+  await publishers.finish(patience.acknowledged)
   behave()
-  const drainSeconds = await drain(database)
+  const drainSeconds = await drain(database, patience.drained)
   tell(`drained in ${drainSeconds} s`)
   const rows = await readRows(database.sql, names)
   await processes.stopAll()
@@ -113,13 +115,13 @@ async function createEndpoints(url: string, receiverUrl: string): Promise<Map<st
 }
 
 /** Waits until nothing waits any more, and says how long that took; at the deadline the laws say what is left. */
-async function drain({ sql }: Database): Promise<number> {
+async function drain({ sql }: Database, patienceMs: number): Promise<number> {
   const beganAt = performance.now()
   const took = () => Math.round((performance.now() - beganAt) / 1000)
   for (;;) {
     const left = await countLeft(sql)
     if (Object.values(left).every((count) => count === 0)) return took()
-    if (performance.now() - beganAt > DRAINED_WITHIN_MS) return took()
+    if (performance.now() - beganAt > patienceMs) return took()
     await wait(250)
   }
 }

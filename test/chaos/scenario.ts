@@ -11,9 +11,9 @@ export const SUPERVISE_SECONDS = 1
 
 export const TYPES = ['invoice.paid', 'invoice.sent', 'order.placed', 'order.shipped', 'nobody.wants'] as const
 
-/** `types`: which of `TYPES` match, spelt out. `failing`, `silent`: shares of requests answered with 500, or not at all. */
+/** `types`: which of `TYPES` match, spelt out. `failing`, `silent`: shares of requests answered with 500, or not at all; `slowMs`: how long it may think. */
 export const ENDPOINTS = [
-  { name: 'all', eventTypes: null, types: TYPES.slice(), ordered: false, failing: 0, silent: 0 },
+  { name: 'all', eventTypes: null, types: TYPES.slice(), ordered: false, failing: 0, silent: 0, slowMs: 200 },
   {
     name: 'paid',
     eventTypes: ['invoice.paid', 'order.shipped'],
@@ -21,6 +21,7 @@ export const ENDPOINTS = [
     ordered: false,
     failing: 0,
     silent: 0,
+    slowMs: 0,
   },
   {
     name: 'flaky',
@@ -29,6 +30,7 @@ export const ENDPOINTS = [
     ordered: false,
     failing: 0.2,
     silent: 0.02,
+    slowMs: 0,
   },
   {
     name: 'lanes',
@@ -37,8 +39,9 @@ export const ENDPOINTS = [
     ordered: true,
     failing: 0.01,
     silent: 0,
+    slowMs: 0,
   },
-  { name: 'none', eventTypes: ['something.else'], types: [], ordered: false, failing: 0, silent: 0 },
+  { name: 'none', eventTypes: ['something.else'], types: [], ordered: false, failing: 0, silent: 0, slowMs: 0 },
 ] as const
 
 /** As much as the rules allow, so that no delivery gives up before its receiver is back. */
