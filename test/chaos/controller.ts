@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Database } from './database.ts'
-import type { Fault } from './history.ts'
+import { claimKey, type Fault } from './history.ts'
 import type { Step } from './plan.ts'
 import { type Kind, launchOf, type Member, type Processes } from './processes.ts'
 
@@ -14,6 +14,8 @@ export type ControllerContext = {
 type Carrying = ControllerContext & { faults: Fault[]; underWay: Set<Promise<void>> }
 
 const PATIENCE_MS = 60_000
+const BUSY_CLAIMS = 5
+const BUSY_PATIENCE_MS = 3000
 // Of the time that was planned: on a machine that is busy with something else, the rest is left out.
 const LONGEST = 3
 
@@ -46,7 +48,7 @@ const DOINGS: Record<Step['kind'], (carrying: Carrying, step: Step) => Promise<v
     const one = await pick(carrying, 'worker', step, 2)
     if (one === null) return
     const { child } = one
-    await noteFault(carrying, 'stop', launchOf(one), () => processes.pause(one))
+    await noteFault(carrying, 'stop', one, () => processes.pause(one))
     tell(`${launchOf(one)} stopped for ${step.forMs} ms`)
     later(carrying, async () => {
       await wait(step.forMs)
@@ -81,7 +83,7 @@ function killOne(kind: Kind) {
     const one = await pick(carrying, kind, step)
     if (one === null) return
     // Whoever dies as a receiver leaves requests of all workers without an answer, and as an API none.
-    const whose = kind === 'worker' ? launchOf(one) : null
+    const whose = kind === 'worker' ? one : null
     if (kind === 'api') await processes.kill(one)
     else await noteFault(carrying, kind, whose, () => processes.kill(one))
     tell(`${launchOf(one)} killed for ${step.forMs} ms`)
@@ -105,16 +107,28 @@ async function pick({ processes, tell }: Carrying, kind: Kind, { which }: Step, 
   return null
 }
 
+/** Causes it, and notes which claims it found. `process`: whose they are, null: everybody's. */
 async function noteFault<T>(
-  { database, faults }: Carrying,
+  carrying: Carrying,
   kind: string,
-  process: string | null,
+  process: Member | null,
   cause: () => T | Promise<T>,
 ): Promise<T> {
-  const { held, readAt } = await database.held()
+  const { held, readAt } = process === null ? await carrying.database.held() : await heldWhenBusy(carrying, process)
   const caused = await cause()
-  faults.push({ kind, process, held, readAt, at: Date.now() })
+  carrying.faults.push({ kind, process: process && launchOf(process), held, readAt, at: Date.now() })
   return caused
+}
+
+/** A worker that dies, or stops, in the middle of nothing shows nothing: waits for a moment at which it has some claims. */
+async function heldWhenBusy({ database, processes }: Carrying, worker: Member) {
+  const deadline = performance.now() + BUSY_PATIENCE_MS
+  for (;;) {
+    const known = await database.held()
+    const own = processes.claimsOf(worker).filter((claim) => known.held.has(claimKey(claim)))
+    if (own.length >= BUSY_CLAIMS || performance.now() > deadline) return known
+    await wait(10)
+  }
 }
 
 function later({ underWay }: Carrying, work: () => Promise<void>): void {

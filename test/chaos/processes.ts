@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import type { Claim } from './history.ts'
+import { readJournal } from './journal.ts'
 import { ADMIN_KEY, MASTER_KEYS } from './scenario.ts'
 
 export type Kind = 'api' | 'worker' | 'receiver'
@@ -28,6 +30,8 @@ export type Processes = {
   deaths: string[]
   receiverUrl: string
   start(member: Member): Promise<void>
+  /** The claims that the process that stands there now has taken so far. */
+  claimsOf(member: Member): Claim[]
   kill(member: Member): Promise<void>
   pause(member: Member): void
   /** SIGCONT, if it is still the same process. */
@@ -85,6 +89,7 @@ export async function createProcesses(options: ProcessesOptions): Promise<Proces
       one.starting = false
       one.up = child.exitCode === null && child.signalCode === null
     },
+    claimsOf: (one) => readJournal(`${baseOf(one, options.directory)}.claims.jsonl`),
     async kill(one) {
       one.up = false
       if (one.child !== null) expected.add(one.child)
@@ -121,8 +126,10 @@ function member(kind: Kind, name: string): Member {
   return { kind, name, launches: 0, child: null, up: false, starting: false, mayNotStart: false, url: null }
 }
 
+const baseOf = (one: Member, directory: string) => join(directory, launchOf(one).replace(' ', '-'))
+
 function launch(one: Member, port: number, { directory, databaseUrl, mutant }: ProcessesOptions) {
-  const base = join(directory, launchOf(one).replace(' ', '-'))
+  const base = baseOf(one, directory)
   const log = `${base}.log`
   const output = openSync(log, 'a')
   const server = one.kind !== 'receiver'

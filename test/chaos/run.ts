@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { carryOut } from './controller.ts'
 import { type Database, startDatabase } from './database.ts'
 import type { Claim, History, Receipt } from './history.ts'
+import { readJournals } from './journal.ts'
 import type { Step } from './plan.ts'
 import { createProcesses, type Processes } from './processes.ts'
 import { startPublishers } from './publishers.ts'
@@ -34,7 +35,7 @@ const PUBLISHERS = 8
 // Nothing is slow on purpose any more, but the machine may be: a run that is done does not wait for it. What a mutant has
 // lost never comes.
 const PATIENCE_MS = { acknowledged: 60_000, drained: 120_000 }
-const PATIENCE_WITH_MUTANTS_MS = { acknowledged: 5000, drained: 20_000 }
+const PATIENCE_WITH_MUTANTS_MS = { ...PATIENCE_MS, acknowledged: 5000 }
 
 /** One run: an installation, faults, a drain, and what is left to judge. */
 export async function run(options: RunOptions): Promise<Run> {
@@ -83,10 +84,8 @@ async function disturb(
   const rows = await readRows(database.sql, names)
   await processes.stopAll()
   const { publishes, failures } = publishers
-  const [receipts, claims] = await Promise.all([
-    readJournals<Receipt>(directory, 'receipts'),
-    readJournals<Claim>(directory, 'claims'),
-  ])
+  const receipts = readJournals<Receipt>(directory, 'receipts')
+  const claims = readJournals<Claim>(directory, 'claims')
   const { deaths } = processes
   const endpoints = ENDPOINTS.map(({ name, types, ordered }) => ({ name, types, ordered }))
   const history = { endpoints, publishes, receipts, claims, faults, rows, deaths, claimMs: CLAIM_SECONDS * 1000 }
@@ -124,12 +123,4 @@ async function drain({ sql }: Database, patienceMs: number): Promise<number> {
     if (performance.now() - beganAt > patienceMs) return took()
     await wait(250)
   }
-}
-
-/** One journal for each process there was, oldest first. Whoever was killed may have left half a line. */
-async function readJournals<T extends { at: number }>(directory: string, kind: 'receipts' | 'claims'): Promise<T[]> {
-  const files = (await readdir(directory)).filter((name) => name.endsWith(`.${kind}.jsonl`))
-  const texts = await Promise.all(files.map((name) => readFile(join(directory, name), 'utf8')))
-  const lines = texts.flatMap((text) => text.split('\n').slice(0, -1))
-  return lines.map((line) => JSON.parse(line) as T).sort((a, b) => a.at - b.at)
 }

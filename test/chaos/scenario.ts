@@ -13,7 +13,7 @@ export const TYPES = ['invoice.paid', 'invoice.sent', 'order.placed', 'order.shi
 
 /** `types`: which of `TYPES` match, spelt out. `failing`, `silent`: shares of requests answered with 500, or not at all; `slowMs`: how long it may think. */
 export const ENDPOINTS = [
-  { name: 'all', eventTypes: null, types: TYPES.slice(), ordered: false, failing: 0, silent: 0, slowMs: 200 },
+  { name: 'all', eventTypes: null, types: TYPES.slice(), ordered: false, failing: 0, silent: 0, slowMs: 300 },
   {
     name: 'paid',
     eventTypes: ['invoice.paid', 'order.shipped'],
