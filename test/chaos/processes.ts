@@ -48,7 +48,8 @@ export const launchOf = ({ name, launches }: Member) => `${name}.${launches}`
 const FILES = { api: 'server.ts', worker: 'server.ts', receiver: 'receiver.ts' }
 const CONFINED = new URL('../support/confined-process.ts', import.meta.url)
 const MUTATE = new URL('mutate.ts', import.meta.url)
-const START_DEADLINE_MS = 60_000
+// Two seconds of work, for which a machine that is busy with something else took one minute.
+const START_DEADLINE_MS = 180_000
 const LAST_WORDS = 12
 
 export type ProcessesOptions = { directory: string; databaseUrl: string; mutant: string | null; each: number }
@@ -62,32 +63,23 @@ export async function createProcesses(options: ProcessesOptions): Promise<Proces
   ]
   const deaths: string[] = []
   const expected = new WeakSet<ChildProcess>()
-  const end = async (child: ChildProcess | null, signal: NodeJS.Signals) => {
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'exit')
-    child.kill(signal)
-    await ended
-  }
 
   return {
     members,
     deaths,
     receiverUrl: `http://127.0.0.1:${port}`,
     async start(one) {
-      one.launches++
-      one.starting = true
-      one.mayNotStart = false
+      Object.assign(one, { launches: one.launches + 1, starting: true, mayNotStart: false })
       const { child, log } = launch(one, port, options)
       one.child = child
       child.once('exit', (code, signal) => {
         one.up = false
         if (expected.has(child) || (one.starting && one.mayNotStart && code === 1)) return
-        const words = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-LAST_WORDS)
-        deaths.push(`${launchOf(one)} ended with ${code ?? signal}:\n    ${words.join('\n    ')}`)
+        deaths.push(`${launchOf(one)} ended with ${code ?? signal}:\n    ${lastWords(log)}`)
       })
       one.url = await readiness(child)
       one.starting = false
-      one.up = child.exitCode === null && child.signalCode === null
+      one.up = !hasEnded(child)
     },
     claimsOf: (one) => readJournal(`${baseOf(one, options.directory)}.claims.jsonl`),
     async kill(one) {
@@ -100,26 +92,35 @@ export async function createProcesses(options: ProcessesOptions): Promise<Proces
       one.child?.kill('SIGSTOP')
     },
     resume(one, child) {
-      if (one.child !== child || child.exitCode !== null || child.signalCode !== null) return
+      if (one.child !== child || hasEnded(child)) return
       child.kill('SIGCONT')
       one.up = true
     },
     async stopAll() {
       const servers = members.filter(({ kind }) => kind !== 'receiver')
-      await Promise.all(
-        servers.map(async (one) => {
-          const { child } = one
-          if (child !== null) expected.add(child)
-          await end(child, 'SIGTERM')
-          if (child?.exitCode !== 0) deaths.push(`${launchOf(one)} ended with ${child?.exitCode} on SIGTERM`)
-        }),
-      )
+      for (const { child } of servers) if (child !== null) expected.add(child)
+      await Promise.all(servers.map(({ child }) => end(child, 'SIGTERM')))
+      const unclean = servers.filter(({ child }) => child?.exitCode !== 0)
+      deaths.push(...unclean.map((one) => `${launchOf(one)} ended with ${one.child?.exitCode} on SIGTERM`))
     },
     async killAll() {
       for (const { child } of members) if (child !== null) expected.add(child)
       await Promise.all(members.map(({ child }) => end(child, 'SIGKILL')))
     },
   }
+}
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess) => exitCode !== null || signalCode !== null
+
+async function end(child: ChildProcess | null, signal: NodeJS.Signals): Promise<void> {
+  if (child === null || hasEnded(child)) return
+  const ended = once(child, 'exit')
+  child.kill(signal)
+  await ended
+}
+
+function lastWords(log: string): string {
+  return readFileSync(log, 'utf8').trimEnd().split('\n').slice(-LAST_WORDS).join('\n    ')
 }
 
 function member(kind: Kind, name: string): Member {

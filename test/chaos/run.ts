@@ -30,6 +30,7 @@ export type Run = {
   forget(): Promise<void>
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const EACH = 2
 const PUBLISHERS = 8
 // Nothing is slow on purpose any more, but the machine may be: a run that is done does not wait for it. What a mutant has
@@ -51,13 +52,20 @@ export async function run(options: RunOptions): Promise<Run> {
     if (options.verbose)
       process.stdout.write(`${((performance.now() - beganAt) / 1000).toFixed(1).padStart(6)} s  ${what}\n`)
   }
+  const end = async () => {
+    await processes.killAll()
+    await database.stop()
+  }
+  // Nobody else ends a stopped worker, or the server, which lives in a session of its own.
+  const abort = () => void end().finally(() => process.exit(130))
+  for (const signal of SIGNALS) process.once(signal, abort)
   try {
     await Promise.all(processes.members.map(processes.start))
     if (processes.deaths.length > 0) throw new Error(`A process did not start: ${processes.deaths.join('\n')}`)
     return { ...(await disturb(options, { directory, database, processes, tell })), directory, forget }
   } finally {
-    await processes.killAll()
-    await database.stop()
+    for (const signal of SIGNALS) process.off(signal, abort)
+    await end()
   }
 }
 
