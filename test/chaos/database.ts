@@ -63,10 +63,12 @@ export async function startDatabase(dataDir: string): Promise<Database> {
       const [row] = await whenBusy(() => sql<{ pid: number }[]>`${busy(sql)} limit 1`)
       if (row === undefined) return false
       process.kill(row.pid, 'SIGKILL')
-      back = answers(sql)
+      // A moment in which the others live on, and might answer.
+      back = wait(500).then(() => answers(sql))
       return true
     },
     async killAll(downMs) {
+      await answers(sql)
       const pids = await processesOf(sql, dataDir)
       for (const pid of pids) kill(pid)
       back = wait(downMs).then(async () => {
