@@ -18,6 +18,7 @@ import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { keepRunning } from './postgres/keep-running.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence } from './postgres/presence.ts'
+import type { QueueOptions } from './queue/open.ts'
 import { createWake, type Wake } from './queue/wake.ts'
 import { createReplayProgress } from './replays/progress.ts'
 import { keepMakingPartitions } from './retention/partitions.ts'
@@ -42,7 +43,10 @@ export type Started = {
 }
 
 /** What tests put in the place of the real thing. */
-export type Overrides = { clock?: Clock; postgresBinDir?: string; claimSeconds?: number }
+export type Overrides = { clock?: Clock; postgresBinDir?: string } & Pick<
+  QueueOptions,
+  'claimSeconds' | 'superviseSeconds'
+>
 
 /** Another Postrider already works on this data directory. */
 export class DataDirectoryInUse extends Error {
@@ -237,7 +241,7 @@ async function installAll(
   clock: Clock,
   queueDb: Db,
 ): Promise<Installed> {
-  const { claimSeconds } = overrides
+  const { claimSeconds, superviseSeconds } = overrides
   const db = await openPool(address, { name: 'installation', max: 3, statementTimeoutMs: 0, log })
   try {
     const supervise = config.role !== 'api'
@@ -246,6 +250,7 @@ async function installAll(
       log,
       supervise,
       ...(claimSeconds ? { claimSeconds } : {}),
+      ...(superviseSeconds ? { superviseSeconds } : {}),
     })
     onEnd(() => installed.queue.close())
     return installed

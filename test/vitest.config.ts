@@ -11,7 +11,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/postgres.ts'],
     setupFiles: ['test/support/setup.ts'],
-    exclude: ['test/chaos/**', 'test/bench/**', 'test/receivers/**', 'test/long/**'],
+    exclude: ['test/bench/**', 'test/receivers/**', 'test/long/**'],
     testTimeout: 30_000,
     // Tests wait more than they work: two files at a time, also where Vitest would take one core less than there are.
     maxWorkers: 2,

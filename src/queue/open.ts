@@ -18,20 +18,28 @@ export type QueueOptions = {
   supervise: boolean
   /** After how long a claim counts as dead. Just above buffer wait + request deadline + flush: 60 s for deadlines up to 30 s. */
   claimSeconds?: number
+  /** How often claims are looked at for that. */
+  superviseSeconds?: number
 }
 
 // Not pg-boss's default name: the producer's own tables, perhaps with a pg-boss of their own, live in the same database.
 export const QUEUE_SCHEMA = 'postrider_queue'
 
 /** Installs or updates the queue's tables and opens it. The caller holds the migration lock: installations must not meet. */
-export async function openQueue({ db, log, supervise, claimSeconds = 60 }: QueueOptions): Promise<Queue> {
+export async function openQueue({
+  db,
+  log,
+  supervise,
+  claimSeconds = 60,
+  superviseSeconds = 10,
+}: QueueOptions): Promise<Queue> {
   const boss = new PgBoss({
     db: queueDatabase(db.sql),
     schema: QUEUE_SCHEMA,
     supervise,
     schedule: supervise,
-    superviseIntervalSeconds: 10,
-    monitorIntervalSeconds: 10,
+    superviseIntervalSeconds: superviseSeconds,
+    monitorIntervalSeconds: superviseSeconds,
     maintenanceIntervalSeconds: 600,
   })
   // An EventEmitter without an `error` listener takes the process down with it.

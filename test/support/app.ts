@@ -7,6 +7,9 @@ import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Address } from '../../src/postgres/client.ts'
 import { createDatabase } from './database.ts'
+import { databaseUrl } from './database-url.ts'
+
+export { databaseUrl } from './database-url.ts'
 
 const ADMIN_KEY = 'prk_an_admin_key_for_the_tests_only'
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
@@ -107,10 +110,6 @@ function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null
     child.once('exit', resolve)
     child.kill(signal)
   })
-}
-
-export function databaseUrl({ host, port, user, database }: Exclude<Address, string>): string {
-  return `postgres://${user}@localhost/${database}?host=${encodeURIComponent(host)}&port=${port}`
 }
 
 /** A directory that is gone when the test has finished. */
