@@ -66,7 +66,7 @@ function settleUnless(
   results: readonly Sent[],
   lost: Set<string>,
 ): Promise<SettleReport> {
-  const ours = results.filter(({ prepared }) => !lost.has(prepared.claim.id))
+  const ours = lastOfEachTicket(results).filter(({ prepared }) => !lost.has(prepared.claim.id))
   const now = clock.now()
   const retries = nearRetries(ours, now)
   const parking = ours
@@ -116,6 +116,19 @@ function settleUnless(
     const firstRetry = Math.min(...retries.map(({ at }) => at.getTime()))
     return { admitted: admitted.length + toppedUp, nextRetryAt: retries.length > 0 ? new Date(firstRetry) : null, news }
   })
+}
+
+/**
+ * While the database is away, a claim may lapse before its result is settled; then this very process may take the ticket again,
+ * and have both results in one batch. The ticket's id is the same: only the last claim of it can be ours.
+ */
+function lastOfEachTicket(results: readonly Sent[]): readonly Sent[] {
+  const last = new Map<string, Sent>()
+  for (const result of results) {
+    const { id, retryCount } = result.prepared.claim
+    if (retryCount >= (last.get(id)?.prepared.claim.retryCount ?? 0)) last.set(id, result)
+  }
+  return last.size === results.length ? results : [...last.values()]
 }
 
 /** Whether its endpoint's places are given out one after another, under its lock. */

@@ -66,6 +66,28 @@ test('in one batch each result is judged by its own claim', async () => {
   expect(await engine.attempts()).toHaveLength(2)
 })
 
+test.each([
+  ['before', false],
+  ['behind', true],
+])(
+  'a late result %s the one of the claim that followed, in one batch, is recorded and changes nothing',
+  async (_, behind) => {
+    const { engine, receiver, sendAll, lapse } = await world({ events: 3 })
+    receiver.answers(500)
+    const late = await sendAll()
+    await lapse()
+    receiver.answers(200)
+    const current = await sendAll()
+
+    // As when the database comes back: the same process had both, and could settle neither.
+    await settle(engine, behind ? [...current, ...late] : [...late, ...current])
+    const delivered = Array(3).fill({ state: 'DELIVERED', attemptsMade: 1, ticketId: null })
+    expect(await engine.deliveries()).toMatchObject(delivered)
+    expect(await engine.attempts()).toHaveLength(6)
+    expect([await engine.ticketsIn('retry'), await engine.ticketsIn('deliver')]).toEqual([0, 0])
+  },
+)
+
 test('settling once more, because the COMMIT got no answer, changes nothing', async () => {
   const { engine, receiver, sendAll } = await world({ events: 3 })
   receiver.answers(500, 200, 200)
