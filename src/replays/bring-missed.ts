@@ -6,7 +6,7 @@ import type { Tx } from '../postgres/client.ts'
 import { admitReplayed, type HandedOver, lockPlace, type Part, type Step, type StepContext, sendable } from './step.ts'
 
 const MOST_EVENTS = 500
-const MOST = 200
+const MOST = 50
 
 type EventRow = { id: EventId; type: string }
 type Missing = EventRow & { delivery: DeliveryId }

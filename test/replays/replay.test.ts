@@ -92,6 +92,14 @@ describe('a replay', () => {
     },
   )
 
+  test('sends each once, in however many turns', async () => {
+    const { receiver, settled, start, ended, quiet } = await replayWorld({ maxInFlight: 4 })
+    await settled(30)
+    expect(await ended(await start({ deliveries: {} }))).toMatchObject({ total: 30, redelivered: 30 })
+    expect(await quiet()).toMatchObject(Array(30).fill({ state: 'DELIVERED', attemptsMade: 2 }))
+    expect(receiver.requests).toHaveLength(60)
+  })
+
   test('leaves alone what is pending, what was asked for by hand, and tests', async () => {
     const { engine, receiver, endpoint, settled, preview, start, ended } = await replayWorld()
     await settled(1)
@@ -120,11 +128,14 @@ describe('a replay', () => {
       ],
     })
     const [delivered] = await engine.deliveries()
+    const first = await start({ deliveries: {} })
+    expect(await ended(first)).toMatchObject({ state: 'COMPLETED', total: 3, redelivered: 1, skipped: 2 })
+    expect((await engine.deliveries()).map(({ replayId }) => replayId)).toEqual([first, null, null])
     await engine.redeliverer.retry(engine.tenantId, delivered?.id as DeliveryId)
     const id = await start({ deliveries: {} })
     expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 3, redelivered: 0, skipped: 3 })
     const rows = await engine.deliveries()
-    expect(rows.filter(({ replayId }) => replayId !== null)).toEqual([])
+    expect(rows.map(({ replayId }) => replayId)).toEqual([first, null, null])
     expect(rows[0]).toMatchObject({ requestedTrigger: 'MANUAL', waitingFor: 'REQUESTED' })
   })
 
