@@ -100,7 +100,8 @@ function settleUnless(
     const toppedUp = await admitSerially(tx, tickets, ended, serial, now)
     await announce(tx, tickets, news, now)
     // Whose delivery is not what it was may be of an event that was expunged meanwhile.
-    const strays = results.filter(({ prepared }) => !settled.has(prepared.delivery.id)).map(({ attempt }) => attempt)
+    const over = new Set(ended)
+    const strays = results.filter((result) => !over.has(result)).map(({ attempt }) => attempt)
     const attempts = [...ended.map(({ attempt }) => attempt), ...(await withoutExpungedBodies(tx, strays))]
     await together([
       setBacklog(tx, parking, true),

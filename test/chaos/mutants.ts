@@ -59,8 +59,8 @@ export const MUTANTS: Record<string, Mutant> = {
       ],
       'src/deliveries/settle-buffer.ts': [
         {
-          find: "context.wake.signal('attempts')",
-          put: "setTimeout(() => batch.forEach(({ prepared }: any) => prepared.sendAfterwards()), 500)\n      context.wake.signal('attempts')",
+          find: "context.wake.signal('attempts')\n      if (admitted > 0)",
+          put: "setTimeout(() => batch.forEach(({ prepared }: any) => prepared.sendAfterwards()), 500)\n      context.wake.signal('attempts')\n      if (admitted > 0)",
         },
       ],
     },

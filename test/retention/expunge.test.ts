@@ -103,7 +103,7 @@ test('in flight is cancelled all the same, and what the receiver echoes is not k
   await expungeEvent(engine, 'every', id)
   answer()
   await eventually(async () => expect(await engine.attempts()).toHaveLength(1))
-  expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED', attemptsMade: 0 }])
+  expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED', attemptsMade: 1 }])
   expect((await engine.attempts())[0]).toMatchObject({ succeeded: true, responseBytes: CANARY.length })
   expect(await tablesWithCanary(engine)).toEqual([])
 })
