@@ -17,7 +17,7 @@ import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { keepRunning } from './postgres/keep-running.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
-import { announcePresence } from './postgres/presence.ts'
+import { announcePresence, EVERYBODY_IS_BACK_MS } from './postgres/presence.ts'
 import type { QueueOptions } from './queue/open.ts'
 import { createWake, type Wake } from './queue/wake.ts'
 import { createReplayProgress } from './replays/progress.ts'
@@ -201,7 +201,10 @@ async function masterKeys({ masterKeys, dataDir }: Config, db: Db): Promise<Mast
 async function reachPostgres(context: StartContext): Promise<{ address: Address; alone: boolean }> {
   const { config, log, overrides, onEnd } = context
   if (config.databaseUrl !== null)
-    return { address: config.databaseUrl, alone: await announce(context, config.databaseUrl, 0) }
+    return {
+      address: config.databaseUrl,
+      alone: await announce(context, config.databaseUrl, { settledMs: EVERYBODY_IS_BACK_MS }),
+    }
   const binDir = overrides.postgresBinDir === undefined ? {} : { binDir: overrides.postgresBinDir }
   const start = (mayCreate: boolean) => startEmbeddedPostgres({ dataDir: config.dataDir, log, mayCreate, ...binDir })
   const server = await start(true)
@@ -209,16 +212,20 @@ async function reachPostgres(context: StartContext): Promise<{ address: Address;
   // An adopted server may be another living Postrider's: then it is not ours to stop.
   let ours: { stop(): Promise<void> } | null = adopted ? null : server
   onEnd(() => ours?.stop())
-  const alone = await announce(context, address, adopted ? PREDECESSOR_PATIENCE_MS : 0)
+  const alone = await announce(context, address, { patienceMs: adopted ? PREDECESSOR_PATIENCE_MS : 0 })
   ours = alone ? keepRunning({ server, start: () => start(false), log }) : null
   if (!alone) throw new DataDirectoryInUse(config.dataDir)
   return { address, alone }
 }
 
-async function announce({ log, onEnd }: StartContext, address: Address, patienceMs: number): Promise<boolean> {
+async function announce(
+  { log, onEnd }: StartContext,
+  address: Address,
+  patience: { patienceMs?: number; settledMs?: number },
+): Promise<boolean> {
   const sql = await openClient(address, { max: 1, name: 'presence', log })
   onEnd(() => sql.end({ timeout: 1 }))
-  const { alone, end } = await announcePresence(sql, patienceMs).catch((error: unknown) => {
+  const { alone, end } = await announcePresence(sql, patience).catch((error: unknown) => {
     throw explainFault(error)
   })
   onEnd(end)

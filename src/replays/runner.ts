@@ -1,4 +1,4 @@
-import type { Log } from '../log.ts'
+import { createTrouble, type Log } from '../log.ts'
 import { toDate } from '../postgres/client.ts'
 import { createPause } from '../queue/pause.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -26,6 +26,10 @@ export function createReplayRunner(parts: ReplayRunnerContext): ReplayRunner {
   const context = { perSecond: PER_SECOND, ...parts }
   const { db, clock, wake, log } = context
   const pause = createPause()
+  const taking = createTrouble(log, {
+    failing: 'Replays could not be taken on; trying again',
+    working: 'Replays are taken on again',
+  })
   let stopping = false
   let nudged = false
 
@@ -39,6 +43,7 @@ export function createReplayRunner(parts: ReplayRunnerContext): ReplayRunner {
       nudged = false
       try {
         const ms = await untilNextTurn()
+        taking.over()
         if (ms > 0) {
           if (!nudged && !stopping) await pause.for(ms)
           continue
@@ -48,7 +53,7 @@ export function createReplayRunner(parts: ReplayRunnerContext): ReplayRunner {
         if (turn !== null && turn.redelivered !== 0) wake.signal('deliver')
         if (turn === null && !stopping) await pause.for(OTHERS_TURN_MS)
       } catch (err) {
-        log.error({ err }, 'A replay could not be taken on; trying again')
+        taking.failed(err)
         if (!stopping) await pause.for(PAUSE_AFTER_ERROR_MS)
       }
     }

@@ -9,7 +9,7 @@ test('whoever is there is not alone, also after its session was cut', async () =
   const address = await createDatabase()
   const announce = async () => {
     const sql = await openClient(address, { max: 1, name: 'presence', log: silentLog })
-    const presence = await announcePresence(sql, 0, 50)
+    const presence = await announcePresence(sql, { againMs: 50 })
     const leave = async () => {
       presence.end()
       await sql.end()
@@ -40,4 +40,14 @@ test('whoever is there is not alone, also after its session was cut', async () =
     expect(rows[0]?.pid).not.toBe(before)
   })
   expect((await announce()).alone).toBe(false)
+})
+
+test('at a server that has just started nobody is sure to be alone', async () => {
+  const sql = await openClient(await createDatabase(), { max: 1, name: 'presence', log: silentLog })
+  const { alone, end } = await announcePresence(sql, { settledMs: 86_400_000 })
+  onTestFinished(async () => {
+    end()
+    await sql.end()
+  })
+  expect(alone).toBe(false)
 })

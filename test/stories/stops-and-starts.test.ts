@@ -11,7 +11,7 @@ import { startReceiver } from '../support/receiver.ts'
 /** As if another process were there, so that whoever starts does not take all claims for those of the dead. */
 async function standBy(address: Address): Promise<void> {
   const sql = await openClient(address, { max: 1, name: 'stand-by', log: silentLog })
-  const { end } = await announcePresence(sql, 0)
+  const { end } = await announcePresence(sql)
   onTestFinished(async () => {
     end()
     await sql.end()
