@@ -43,9 +43,11 @@ async function tryToBeAlone(sql: Sql, deadline: number): Promise<boolean> {
   }
 }
 
+/** Statistics begin anew with a crash of one backend, which ends all sessions and leaves the postmaster's start as it was. */
 async function hasRunFor(sql: Sql, ms: number): Promise<boolean> {
   const [row] = await sql<[{ settled: boolean }]>`
-    select extract(epoch from clock_timestamp() - pg_postmaster_start_time()) * 1000 >= ${ms}::float8 as settled`
+    select extract(epoch from clock_timestamp() - greatest(pg_postmaster_start_time(), stats_reset)) * 1000 >= ${ms}::float8 as settled
+    from pg_stat_bgwriter`
   return row.settled
 }
 
