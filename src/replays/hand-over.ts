@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { and, asc, eq, gt, isNull, lte, ne, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, lte, ne, type SQL } from 'drizzle-orm'
 import { QueryBuilder } from 'drizzle-orm/pg-core'
 import type { DeliveryId, EventId } from '../../schema/ids.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
@@ -33,7 +33,8 @@ export async function handOver(
 ): Promise<Step | null> {
   const now = clock.now()
   // Read before the endpoint is locked: a filter that hardly matches anything may take its time.
-  const [horizon, candidates] = await together([readHorizon(tx, part), readCandidates(tx, part, filter)])
+  const horizon = await readHorizon(tx, part)
+  const candidates = await readCandidates(tx, part, horizon ?? part.upTo, filter)
   const events = candidates.map(({ eventId }) => eventId)
   const [able, place] = await together([sendable(tx, events), lockPlace(tx, part.endpointId, MOST, now)])
   if (place === null) return null
@@ -53,17 +54,9 @@ async function readHorizon(tx: Tx, { endpointId, position, upTo }: Part): Promis
   return row?.id ?? null
 }
 
-/** The same in SQL. */
-function horizonOf({ endpointId, position, upTo }: Part): SQL {
-  return sql`coalesce((
-    select id from postrider.deliveries where endpoint_id = ${endpointId} and id > ${position} and id <= ${upTo}
-    order by id offset ${MOST_LOOKED_AT} limit 1
-  ), ${upTo})`
-}
-
 type Candidate = { id: DeliveryId; eventId: EventId }
 
-async function readCandidates(tx: Tx, part: Part, filter: SQL | undefined): Promise<Candidate[]> {
+async function readCandidates(tx: Tx, part: Part, last: string, filter: SQL | undefined): Promise<Candidate[]> {
   const query = new QueryBuilder()
     .select({ id: deliveries.id, eventId: deliveries.eventId })
     .from(deliveries)
@@ -72,7 +65,7 @@ async function readCandidates(tx: Tx, part: Part, filter: SQL | undefined): Prom
         eq(deliveries.tenantId, part.tenantId),
         eq(deliveries.endpointId, part.endpointId),
         gt(deliveries.id, part.position as DeliveryId),
-        lte(deliveries.id, horizonOf(part)),
+        lte(deliveries.id, last as DeliveryId),
         filter,
         ne(deliveries.state, 'PENDING'),
         isNull(deliveries.requestedTrigger),

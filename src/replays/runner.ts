@@ -14,7 +14,8 @@ export type ReplayRunner = {
   stop(): Promise<void>
 }
 
-const POLL_MS = 1000
+// A start and a cancellation wake it, and it knows when the next turn is: this is for a wake-up that got lost.
+const POLL_MS = 5000
 const PAUSE_AFTER_ERROR_MS = 500
 // Another process has the turn.
 const OTHERS_TURN_MS = 10

@@ -1,5 +1,4 @@
 import type { EndpointId, EventId, ReplayId, TenantId } from '../../schema/ids.ts'
-import { highestIdAt, lowestIdAt, timeOf } from '../../schema/ids.ts'
 import type { Allowance } from '../deliveries/admission.ts'
 import {
   deliverTicket,
@@ -14,6 +13,7 @@ import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
+import { boundsOf } from '../routing/route.ts'
 import { type Replayed, type ReplayRoom, replayRoom } from './room.ts'
 
 /** What steps need. */
@@ -90,8 +90,7 @@ export async function admitReplayed(
 /** The events among these that can be sent again: they are still kept, and are no tests. */
 export async function sendable(tx: Tx, events: readonly EventId[]): Promise<Set<EventId>> {
   if (events.length === 0) return new Set()
-  const times = events.map(timeOf)
-  const [low, high] = [lowestIdAt(Math.min(...times)), highestIdAt(Math.max(...times))]
+  const { lowest: low, highest: high } = boundsOf(events)
   const rows = await tx<{ id: EventId }[]>`
     select id from postrider.events join postrider.event_payloads payload using (id)
     where id = any(${events as never}::uuid[]) and id between ${low} and ${high} and payload.id between ${low} and ${high}

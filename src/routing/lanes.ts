@@ -1,13 +1,4 @@
-import {
-  type DeliveryId,
-  deliveryIdOf,
-  type EndpointId,
-  type EventId,
-  highestIdAt,
-  lowestIdAt,
-  type TenantId,
-  timeOf,
-} from '../../schema/ids.ts'
+import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, type TenantId } from '../../schema/ids.ts'
 import type { Ordering } from '../../schema/states.ts'
 import { admitDue, boundsOf, lockAllowances } from '../deliveries/admit.ts'
 import { type LaneState, lockLanes, saveLanes } from '../deliveries/lanes.ts'
@@ -16,6 +7,7 @@ import type { Db, Sql, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
 import type { Tickets } from '../queue/tickets.ts'
+import { boundsOf as boundsOfEvents } from './route.ts'
 
 type EventRow = { id: EventId; type: string; orderingKey: string | null }
 type EndpointRow = { id: EndpointId; eventTypes: string[] | null; ordering: Ordering }
@@ -107,11 +99,10 @@ async function routeSome(
 const isLined = (match: Match): match is Lined => match.lane !== null
 
 async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {
-  const times = ids.map(timeOf)
+  const { lowest, highest } = boundsOfEvents(ids)
   const rows = await tx<EventRow[]>`
     select id, type, ordering_key as "orderingKey" from postrider.events
-    where id = any(${ids as never}::uuid[])
-      and id between ${lowestIdAt(Math.min(...times))} and ${highestIdAt(Math.max(...times))}`
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
   const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
 }

@@ -26,8 +26,8 @@ test('a result whose details cannot be recorded is settled without them', async 
   receiver.answers(200, { status: 200, body: 'poison' }, { status: 500, body: 'poison' }, 200)
   await engine.publish(5)
   await eventually(async () => {
-    const states = (await engine.deliveries()).map(({ state }) => state)
-    expect(states.toSorted()).toEqual(['DELIVERED', 'DELIVERED', 'DELIVERED', 'DELIVERED', 'PENDING'])
+    const states = (await engine.deliveries()).map(({ state, waitingFor }) => waitingFor ?? state)
+    expect(states.toSorted()).toEqual(['DELIVERED', 'DELIVERED', 'DELIVERED', 'DELIVERED', 'RETRY'])
   })
   const attempts = await engine.attempts()
   expect(attempts.filter(({ responseHeaders }) => responseHeaders === null)).toHaveLength(2)
