@@ -4,7 +4,7 @@ import { finishDeletion } from '../endpoints/cancel.ts'
 import { createTrouble, type Log } from '../log.ts'
 import { type Db, type Tx, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
-import { createPause } from '../queue/pause.ts'
+import { startLoop } from '../queue/loop.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { admitDue, boundsOf, type DueRow, lockEndpoints, topUp } from './admit.ts'
@@ -35,49 +35,28 @@ const MOST_ROUNDS = 16
  */
 export function createPromoter(context: PromoterContext): Promoter {
   const { log, wake, clock } = context
-  let stopping = false
-  let nudged = false
   let dueAt = Number.POSITIVE_INFINITY
-  const pause = createPause()
-  const promoting = createTrouble(log, {
-    failing: 'Due deliveries could not be admitted; trying again',
-    working: 'Due deliveries are admitted again',
-  })
-  const untilDue = () => Math.max(0, Math.min(POLL_MS, dueAt - clock.now().getTime() + MARGIN_MS))
-
-  const run = async () => {
-    while (!stopping) {
-      nudged = false
+  const loop = startLoop({
+    async look() {
       if (dueAt <= clock.now().getTime()) dueAt = Number.POSITIVE_INFINITY
-      try {
-        const { admitted, nextDueAt } = await promote(context)
-        promoting.over()
-        if (admitted > 0) wake.signal('deliver')
-        if (nextDueAt) dueAt = Math.min(dueAt, nextDueAt.getTime())
-      } catch (err) {
-        promoting.failed(err)
-      }
-      if (!nudged && !stopping) await pause.for(untilDue())
-    }
-  }
-  const running = run()
-
-  return {
-    nudge() {
-      nudged = true
-      pause.end()
+      const { admitted, nextDueAt } = await promote(context)
+      if (admitted > 0) wake.signal('deliver')
+      if (nextDueAt) dueAt = Math.min(dueAt, nextDueAt.getTime())
+      return Math.max(0, Math.min(POLL_MS, dueAt - clock.now().getTime() + MARGIN_MS))
     },
+    trouble: createTrouble(log, {
+      failing: 'Due deliveries could not be admitted; trying again',
+      working: 'Due deliveries are admitted again',
+    }),
+  })
+  return {
+    nudge: loop.nudge,
     expect(at) {
       if (at.getTime() >= dueAt) return
       dueAt = at.getTime()
-      // The pause under way may be longer: begin it anew.
-      pause.end()
+      loop.hurry()
     },
-    async stop() {
-      stopping = true
-      pause.end()
-      await running
-    },
+    stop: loop.stop,
   }
 }
 

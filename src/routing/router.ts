@@ -2,7 +2,7 @@ import type { TenantId } from '../../schema/ids.ts'
 import { BURST, ORDINARY } from '../events/bursts.ts'
 import { createTrouble, type Log } from '../log.ts'
 import { isTransient } from '../postgres/unavailable.ts'
-import { createPause } from '../queue/pause.ts'
+import { type Loop, startLoop } from '../queue/loop.ts'
 import type { Claim, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { countForLanes, putLast, routeIntoLanes, tenantsWithLanes } from './lanes.ts'
@@ -14,11 +14,8 @@ export type RouterContext = RouteContext & { tickets: Tickets; wake: Wake; log: 
 /** `forLanes`: the tenants that have events noted for their lanes. */
 type Routing = RouterContext & { forLanes: Set<TenantId> }
 
-export type Router = {
-  /** There may be something in the outbox. */
-  nudge(): void
-  stop(): Promise<void>
-}
+/** Nudged when there may be something in the outbox. */
+export type Router = Pick<Loop, 'nudge' | 'stop'>
 
 // Events written by a producer's own transaction come without a wake-up: this bounds their latency.
 const POLL_MS = 1000
@@ -29,7 +26,6 @@ const FEW_TICKETS = 4
 // Events of tenants in a burst are routed when nobody else's wait, as many as one transaction takes; and so often even if
 // others wait. A ticket at a time was too little: where everybody is in a burst, each may hold a few events only.
 const FULL_CLAIMS_IN_A_ROW = 8
-const PAUSE_AFTER_ERROR_MS = 500
 // Another process puts events of the same tenant into its lanes, or there are very many of them.
 const OTHERS_TURN_MS = 10
 // What is noted for a lane is put there right after it was routed, unless that process died in between.
@@ -39,47 +35,24 @@ const HEAL_MS = 5000
 export function createRouter(parts: RouterContext): Router {
   const context: Routing = { ...parts, forLanes: new Set() }
   const { log } = context
-  let stopping = false
-  let nudged = true
-  let healedAt = Number.NEGATIVE_INFINITY
   const routeSome = createClaiming(context)
-  const pause = createPause()
-  const claiming = createTrouble(log, {
-    failing: 'Events could not be routed; trying again',
-    working: 'Events are routed again',
-  })
-
-  const run = async () => {
-    while (!stopping) {
-      nudged = false
-      try {
-        const more = await routeSome()
-        if (performance.now() - healedAt > HEAL_MS) {
-          healedAt = performance.now()
-          for (const tenant of await tenantsWithLanes(context.db.sql)) context.forLanes.add(tenant)
-        }
-        const moreForLanes = await routeLanes(context)
-        claiming.over()
-        if (!more && !nudged && !stopping) await pause.for(moreForLanes ? OTHERS_TURN_MS : POLL_MS)
-      } catch (err) {
-        claiming.failed(err)
-        await pause.for(PAUSE_AFTER_ERROR_MS)
+  let healedAt = Number.NEGATIVE_INFINITY
+  return startLoop({
+    async look() {
+      const more = await routeSome()
+      if (performance.now() - healedAt > HEAL_MS) {
+        healedAt = performance.now()
+        for (const tenant of await tenantsWithLanes(context.db.sql)) context.forLanes.add(tenant)
       }
-    }
-  }
-  const running = run()
-
-  return {
-    nudge() {
-      nudged = true
-      pause.end()
+      const moreForLanes = await routeLanes(context)
+      if (more) return 0
+      return moreForLanes ? OTHERS_TURN_MS : POLL_MS
     },
-    async stop() {
-      stopping = true
-      pause.end()
-      await running
-    },
-  }
+    trouble: createTrouble(log, {
+      failing: 'Events could not be routed; trying again',
+      working: 'Events are routed again',
+    }),
+  })
 }
 
 /** Claims and routes once; each call says whether there may be more at once. */

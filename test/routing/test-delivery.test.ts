@@ -123,6 +123,8 @@ test('tests keep to maxInFlight: where all of it is in use, they wait', async ()
   let [now, most] = [0, 0]
   receiver.answers(async () => {
     most = Math.max(most, ++now)
+    // The first stays until there is a second; then a third had time to come.
+    await eventually(() => expect(most).toBeGreaterThanOrEqual(2))
     await new Promise((resolve) => setTimeout(resolve, 30))
     now--
     return 200
