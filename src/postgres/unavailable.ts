@@ -40,12 +40,10 @@ const CONNECTION_CODES = new Set([
  * terminated backend), 53 out of resources (disk full), 58030 an error of the disk.
  */
 export function isUnavailable(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof Unavailable) return true
-    const code = String((cause as { code?: unknown }).code ?? '')
-    if (CONNECTION_CODES.has(code) || /^(08|28|57P|53)/.test(code)) return true
-  }
-  return false
+  return causesOf(error).some(
+    (cause) =>
+      cause instanceof Unavailable || CONNECTION_CODES.has(codeOf(cause)) || /^(08|28|57P|53)/.test(codeOf(cause)),
+  )
 }
 
 /**
@@ -53,6 +51,19 @@ export function isUnavailable(error: unknown): boolean {
  * statements (57014), locks (55P03) and idle transactions (25P03).
  */
 export function isTransient(error: unknown): boolean {
-  const code = String((error as { code?: unknown }).code ?? '')
-  return isUnavailable(error) || /^(40001|40P01|57014|55P03|25P03)$/.test(code)
+  return (
+    isUnavailable(error) || causesOf(error).some((cause) => /^(40001|40P01|57014|55P03|25P03)$/.test(codeOf(cause)))
+  )
+}
+
+/** Drizzle wraps what the driver throws. */
+export function causesOf(error: unknown): Error[] {
+  const causes: Error[] = []
+  for (let cause = error; cause instanceof Error; cause = cause.cause) causes.push(cause)
+  return causes
+}
+
+/** The SQLSTATE of an error of the database, or the code of one of the connection; empty when it has none. */
+export function codeOf(error: Error): string {
+  return String((error as { code?: unknown }).code ?? '')
 }
