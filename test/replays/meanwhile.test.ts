@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { deliveryIdOf, type EventId } from '../../schema/ids.ts'
+import { deliveryIdOf, type EventId, publicId } from '../../schema/ids.ts'
 import type { Tx } from '../../src/postgres/client.ts'
 import { takeTurn } from '../../src/replays/turn.ts'
 import { expungeEvent } from '../../src/retention/expunge.ts'
@@ -73,4 +73,37 @@ test('what was chosen and is expunged before the endpoint is locked is not begun
   await lock.end()
   await Promise.all([expunged, turn])
   expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED', ticketId: null }])
+})
+
+test('a missed event whose payload is being removed gets no delivery', async () => {
+  const { engine, endpoint, start } = await replayWorld({ worker: false })
+  const [event] = await engine.publish()
+  await engine.db.sql`update postrider.events set routed_at = now()`
+  await start({ missed: { endpointId: publicId('ep', endpoint), since: new Date(Date.now() - 60_000) } })
+  const removal = await hold(engine, (tx) => tx`delete from postrider.event_payloads where id = ${event as EventId}`)
+  await takeTurn({ ...engine, perSecond: 250 })
+  await removal.end()
+  expect(await engine.deliveries()).toEqual([])
+})
+
+test('a missed event that is expunged while its delivery is being created is not sent', async () => {
+  const { engine, endpoint, start } = await replayWorld({ worker: false })
+  const [event] = await engine.publish()
+  await engine.db.sql`update postrider.events set routed_at = now()`
+  await start({ missed: { endpointId: publicId('ep', endpoint), since: new Date(Date.now() - 60_000) } })
+  // Somebody else creates the same delivery and then does not: until that is known, the replay is in the middle of its own.
+  const other = await hold(
+    engine,
+    (tx) => tx`
+      insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, waiting_for, created_at)
+      values (${deliveryIdOf(event as EventId, endpoint)}, ${engine.tenantId}, ${event as EventId}, ${endpoint}, 'invoice.paid', 'ALLOWANCE', now())`,
+  )
+  const turn = takeTurn({ ...engine, perSecond: 250 })
+  await waitingForLocks(engine, 1)
+  const expunged = expungeEvent(engine, 'every', event as EventId)
+  await waitingForLocks(engine, 2)
+  await other.tx`delete from postrider.deliveries`
+  await other.end()
+  await Promise.all([turn, expunged])
+  expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED', ticketId: null, replayId: null }])
 })
