@@ -89,14 +89,16 @@ async function savePart(tx: Tx, { id, endpointId }: ReplayRow, step: Step | null
     where replay_id = ${id} and endpoint_id = ${endpointId}`
 }
 
-/** When the first of its parts goes on, if there is one, and whether any of its endpoints is still there. */
+/** When the first of its parts goes on, if there is one; and whether any of its endpoints is still there, once there is none. */
 type Left = { next: string | null; living: boolean }
 
 async function readLeft(tx: Tx, replay: ReplayId): Promise<Left> {
   const [left] = await tx<[Left]>`
-    select min(part.next_turn_at) as next, coalesce(bool_or(endpoint.deleted_at is null), true) as living
-    from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
-    where replay_id = ${replay}`
+    select next, next is not null or not exists (select from postrider.replay_parts where replay_id = ${replay}) or exists (
+      select from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
+      where replay_id = ${replay} and endpoint.deleted_at is null
+    ) as living
+    from (select min(next_turn_at) as next from postrider.replay_parts where replay_id = ${replay}) first`
   return left
 }
 

@@ -7,6 +7,7 @@ import { detach, drop } from './drop.ts'
 import { expirePending } from './expire.ts'
 import { forgetLanes } from './lanes.ts'
 import { listPartitions, type Partition, type PartitionedTable } from './partitions.ts'
+import { forgetReplays } from './replays.ts'
 import { routedUpTo } from './unrouted.ts'
 
 // Nobody waits for us meanwhile. Our own transactions last a few seconds at most; a backup may last for hours.
@@ -53,8 +54,12 @@ async function retain(context: RetentionContext, session: Session): Promise<void
     endOf(before('event_payloads', payloadsEnd), payloads, payloadsEnd),
     endOf(before('attempt_bodies', payloadsEnd), bodies, payloadsEnd),
   ]
-  const rows = await dropRows(session, log, before, earliest(keptSince(now, retention.days), ...hidden))
-  if (rows.length > 0) await forgetLanes(db, keptSince(now, retention.days))
+  const rowsEnd = keptSince(now, retention.days)
+  const rows = await dropRows(session, log, before, earliest(rowsEnd, ...hidden))
+  if (rows.length > 0) {
+    await forgetLanes(db, rowsEnd)
+    await forgetReplays(db, rowsEnd)
+  }
   const names = [...payloads, ...bodies, ...rows].map(({ name }) => name)
   if (names.length > 0) log.info({ partitions: names }, 'Dropped what is no longer kept')
 }
