@@ -35,7 +35,7 @@ async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventI
   await markExpunged(tx, reach, id, context.clock.now())
   await tx`delete from postrider.event_payloads where id = ${id}`
   const deliveries = await cancelAll(tx, context, id)
-  await deleteResponseBodies(tx, id, deliveries)
+  await deleteEchoes(tx, id, deliveries)
 }
 
 /**
@@ -83,15 +83,21 @@ async function cancelAll(tx: Tx, { tickets, clock }: ExpungeContext, event: Even
   return ids
 }
 
-/** After the locks on deliveries: an attempt that is recorded later sees that its delivery is not what it was. */
-async function deleteResponseBodies(tx: Tx, event: EventId, deliveries: readonly DeliveryId[]): Promise<void> {
+/**
+ * Bodies, headers, and advice that quotes where a redirect points to. After the locks on the event and its deliveries: an attempt
+ * that is recorded later sees that they are not what they were.
+ */
+async function deleteEchoes(tx: Tx, event: EventId, deliveries: readonly DeliveryId[]): Promise<void> {
   if (deliveries.length === 0) return
   const attempts = await tx<{ id: AttemptId }[]>`
     select id from postrider.attempts
     where delivery_id = any(${deliveries as never}::uuid[]) and id >= ${lowestIdAt(timeOf(event))} order by id`
   if (attempts.length === 0) return
   const ids = attempts.map(({ id }) => id)
+  const own = tx`id = any(${ids as never}::uuid[]) and id between ${ids[0] as string} and ${ids.at(-1) as string}`
+  await tx`delete from postrider.attempt_bodies where ${own}`
   await tx`
-    delete from postrider.attempt_bodies
-    where id = any(${ids as never}::uuid[]) and id between ${ids[0] as string} and ${ids.at(-1) as string}`
+    update postrider.attempts set response_headers = null,
+      error_message = case when status between 300 and 399 then null else error_message end
+    where ${own}`
 }
