@@ -43,12 +43,13 @@ async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventI
  * finds nothing to route. For lanes its tenant has the turn, as when events are put into them.
  */
 async function markExpunged(tx: Tx, reach: Reach, id: EventId, now: Date): Promise<void> {
+  const mine = tx`id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
   await tx`
-    select from postrider.tenants where id = (select tenant_id from postrider.events where id = ${id}) for no key update`
+    select from postrider.tenants where id = (select tenant_id from postrider.events where ${mine}) for no key update`
   const marked = await tx`
     update postrider.events set
       expunged_at = coalesce(expunged_at, ${now.toISOString()}), routed_at = coalesce(routed_at, ${now.toISOString()})
-    where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
+    where ${mine}`
   if (marked.count === 0) throw new Mistake('NOT_FOUND', ['id'], 'There is no such event.')
   await tx`delete from postrider.lane_outbox where event_id = ${id}`
 }

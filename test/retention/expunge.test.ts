@@ -231,6 +231,15 @@ describe('eventExpunge', () => {
     expect(await tablesWithCanary(api)).toEqual(['postrider.event_payloads'])
   })
 
+  test('does not wait for a foreign tenant', async () => {
+    const engine = await startEngine({ worker: false })
+    const foreign = await publishCanary(engine)
+    await engine.db.transaction(async (tx) => {
+      await tx`select from postrider.tenants for no key update`
+      await expect(expungeEvent(engine, newId<'ten'>(new Date()), foreign)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    })
+  })
+
   test('tells why a delivery failed, and only then', async () => {
     const api = await startApi()
     const endpoint = await api.addEndpoint('http://127.0.0.1:9/')
