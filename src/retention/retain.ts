@@ -36,12 +36,15 @@ export async function dropOldDays(context: RetentionContext): Promise<void> {
 }
 
 async function retain(context: RetentionContext, session: Session): Promise<void> {
-  const { db, clock, log, retention } = context
+  const { db, clock, log, retention, timeCheck } = context
   const now = clock.now()
   const partitions = await listPartitions(session)
   const before = (table: PartitionedTable, end: Date) =>
     partitions.filter((one) => one.table === table && one.day < end.getTime())
-  const bodiesEnd = keptSince(now, retention.bodyDays)
+  const [bodiesEnd, rowsEnd] = [keptSince(now, retention.bodyDays), keptSince(now, retention.days)]
+  const due = [before('event_payloads', bodiesEnd), before('events', rowsEnd)]
+  const days = due.map((ones) => ones.filter(({ state }) => state === 'ATTACHED').length)
+  if (!timeCheck(now, Math.max(...days))) return
   // What is pending needs its payload, so it ends with that, and every delivery of a day with the first of them.
   const payloadsEnd = await routedUpTo(context, bodiesEnd, before('event_payloads', bodiesEnd))
   await expirePending(context, payloadsEnd)
@@ -54,7 +57,6 @@ async function retain(context: RetentionContext, session: Session): Promise<void
     endOf(before('event_payloads', payloadsEnd), payloads, payloadsEnd),
     endOf(before('attempt_bodies', payloadsEnd), bodies, payloadsEnd),
   ]
-  const rowsEnd = keptSince(now, retention.days)
   const rows = await dropRows(session, log, before, earliest(rowsEnd, ...hidden))
   if (rows.length > 0) {
     await forgetLanes(db, rowsEnd)
