@@ -5,6 +5,7 @@ import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Retention } from '../postgres/days.ts'
+import type { Scans } from '../postgres/scans.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
@@ -14,6 +15,7 @@ import { boundsOfSelection, namedEndpoints, type ReplaySelectInput, readSelectio
 
 export type ReplaysContext = {
   db: Pick<Db, 'orm'>
+  scans: Scans
   wake: Pick<Wake, 'signal'>
   clock: Clock
   operationsTenantId: TenantId
@@ -27,17 +29,17 @@ const MOST_ROWS_PER_INSERT = 5000
 
 /**
  * Counts what is selected and notes it to be replayed; the runner does the rest. Mistakes: INVALID_INPUT, NOT_FOUND and
- * ENDPOINT_DELETED where the selection is at fault, TOO_MANY_REPLAYS at `input`.
+ * ENDPOINT_DELETED where the selection is at fault, TOO_MUCH_TO_READ, TOO_MANY_REPLAYS at `input`.
  */
 export async function startReplay(
-  { db, wake, clock, operationsTenantId }: ReplaysContext,
+  { db, scans, wake, clock, operationsTenantId }: ReplaysContext,
   tenant: TenantId,
   select: ReplaySelectInput,
 ): Promise<Replay> {
   const selection = readSelection(select)
   await namedEndpoints(db.orm, tenant, selection)
   const now = clock.now()
-  const counted = await countSelection({ orm: db.orm, operationsTenantId }, tenant, selection, now)
+  const counted = await countSelection({ scans, operationsTenantId }, tenant, selection, now)
   const sent = counted.filter(({ skipped }) => skipped === null)
   const total = sumOf(counted)
   const bounds = boundsOfSelection(selection, now)
