@@ -51,3 +51,20 @@ test('only where something waits it is taken back, and until then the replay cou
   expect(await engine.db.sql`select from postrider.replays where next_turn_at is not null`).toHaveLength(0)
   await start({ deliveries: {} })
 })
+
+test('a replay that fails is put back behind the others, which do not wait for it', async () => {
+  const { engine, endpoint, start, replay } = await replayWorld({ worker: false })
+  const context = { ...engine, perSecond: 250 }
+  const poisoned = await start({ deliveries: { eventIds: [await failed(engine, endpoint)] } })
+  const good = await start({ deliveries: { eventIds: [await failed(engine, endpoint)] } })
+  await engine.db
+    .sql`update postrider.replays set selection = '{"deliveries":{"eventIds":["none"]}}' where id = ${poisoned}`
+  expect(await takeTurn(context)).toMatchObject({
+    redelivered: 0,
+    failed: { replay: poisoned, err: expect.any(Error) },
+  })
+  expect(await takeTurn(context)).toEqual({ redelivered: 1 })
+  expect(await replay(good)).toMatchObject({ redelivered: 1 })
+  const { nextTurnAt } = await replay(poisoned)
+  expect(nextTurnAt?.getTime()).toBeGreaterThan(Date.now())
+})
