@@ -51,7 +51,7 @@ async function retain(context: RetentionContext, session: Session): Promise<void
   const payloads = await detach(session, log, before('event_payloads', payloadsEnd))
   // Once more: a retry by hand may have come before its payload was hidden. After that it is refused.
   if (payloads.length > 0) await expirePending(context, payloadsEnd)
-  await drop(session, payloads)
+  await drop(session, log, payloads)
   const bodies = await detachAndDrop(session, log, before('attempt_bodies', payloadsEnd))
   const hidden = [
     endOf(before('event_payloads', payloadsEnd), payloads, payloadsEnd),
@@ -62,8 +62,6 @@ async function retain(context: RetentionContext, session: Session): Promise<void
     await forgetLanes(db, rowsEnd)
     await forgetReplays(db, rowsEnd)
   }
-  const names = [...payloads, ...bodies, ...rows].map(({ name }) => name)
-  if (names.length > 0) log.info({ partitions: names }, 'Dropped what is no longer kept')
 }
 
 /** Children before parents, each as far as the one before got, so that no row is ever without the one it belongs to. */
@@ -96,7 +94,7 @@ function earliest(...moments: Date[]): Date {
 
 async function detachAndDrop(session: Session, log: Log, partitions: readonly Partition[]): Promise<Partition[]> {
   const detached = await detach(session, log, partitions)
-  await drop(session, detached)
+  await drop(session, log, detached)
   return detached
 }
 

@@ -211,3 +211,22 @@ test('replays that ended so long ago are forgotten; those that go on, or ended s
   expect(left.map(({ id }) => id).sort()).toEqual(kept.sort())
   expect(await world.count('replay_parts')).toBe(3)
 })
+
+test('what cannot be dropped holds up nothing else, and is dropped when it can be', async () => {
+  const told: object[] = []
+  const world = await retentionWorld({ log: { ...silentLog, error: (facts) => told.push(facts) } })
+  const [event] = await world.publish()
+  const day = dayName(timeOf(event as never))
+  await world.db.sql`update postrider.events set routed_at = now()`
+  await world.db.sql.unsafe(`create view postrider.of_a_day as select id from postrider.event_payloads_${day}`)
+  await world.pass(31)
+  await world.retain()
+  expect(told).toMatchObject([{ partition: `event_payloads_${day}`, err: { code: '2BP01' } }])
+  for (const table of TABLES) {
+    if (table !== 'event_payloads') expect(await world.daysOf(table), table).not.toContain(day)
+  }
+  expect(await world.count('event_payloads')).toBe(0)
+  await world.db.sql.unsafe('drop view postrider.of_a_day')
+  await world.retain()
+  expect(await world.daysOf('event_payloads')).not.toContain(day)
+})
