@@ -230,3 +230,14 @@ test('what cannot be dropped holds up nothing else, and is dropped when it can b
   await world.retain()
   expect(await world.daysOf('event_payloads')).not.toContain(day)
 })
+
+test('events that cannot be routed and have their ticket still get no other one each time', async () => {
+  const world = await retentionWorld()
+  await world.publish(3)
+  await world.pass(31)
+  for (let run = 0; run < 3; run++) await world.retain()
+  expect(await world.ticketsIn('outbox')).toBe(1)
+  await world.db.sql`delete from postrider_queue.job where name = 'outbox'`
+  await world.retain()
+  expect(await world.ticketsIn('outbox')).toBe(1)
+})
