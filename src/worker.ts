@@ -16,6 +16,7 @@ import type { Wake } from './queue/wake.ts'
 import { createReplayRunner } from './replays/runner.ts'
 import { makePartitions } from './retention/partitions.ts'
 import { dropOldDays } from './retention/retain.ts'
+import { createTimeCheck } from './retention/time-check.ts'
 import { createRouter } from './routing/router.ts'
 import { sweepEvents } from './routing/sweep.ts'
 import type { Sealer } from './sealing/sealer.ts'
@@ -66,7 +67,8 @@ export async function startWorker({
   await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
-  await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays({ ...common, retention }))
+  const retaining = { ...common, retention, timeCheck: createTimeCheck(log) }
+  await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays(retaining))
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,

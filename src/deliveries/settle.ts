@@ -1,5 +1,5 @@
 import { type DeliveryId, type EndpointId, newId } from '../../schema/ids.ts'
-import { withoutExpungedBodies } from '../attempts/expunged.ts'
+import { withoutEchoes } from '../attempts/expunged.ts'
 import { recordAttempts } from '../attempts/record.ts'
 import type { HealthRules } from '../endpoints/health.ts'
 import { announce, type News } from '../events/operational.ts'
@@ -102,7 +102,7 @@ function settleUnless(
     // Whose delivery is not what it was may be of an event that was expunged meanwhile.
     const over = new Set(ended)
     const strays = results.filter((result) => !over.has(result)).map(({ attempt }) => attempt)
-    const attempts = [...ended.map(({ attempt }) => attempt), ...(await withoutExpungedBodies(tx, strays))]
+    const attempts = [...ended.map(({ attempt }) => attempt), ...(await withoutEchoes(tx, strays))]
     await together([
       setBacklog(tx, parking, true),
       giveTickets(tx, tickets, admitted),

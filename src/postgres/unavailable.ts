@@ -12,7 +12,7 @@ export class Unavailable extends Error {
 }
 
 /** What the mended postgres.js says when no connection of a pool became free in time. */
-const NO_CONNECTION_FREE = 'ACQUIRE_TIMEOUT'
+export const NO_CONNECTION_FREE = 'ACQUIRE_TIMEOUT'
 
 const CONNECTION_CODES = new Set([
   'CONNECTION_CLOSED',

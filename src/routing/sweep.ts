@@ -10,12 +10,25 @@ const PATIENCE_MS = 600_000
 const LATEST_COMMIT_MS = 3_600_000
 const MOST_AT_ONCE_MS = 86_400_000
 const MOST_AT_ONCE = 1000
+// A sweep must come to its end before the next one.
+const MOST_ROUNDS = 100
+
+type SweepContext = { db: Db; tickets: Tickets; clock: Clock }
 
 /**
  * Finds events that were accepted and never routed, and have no ticket that would bring it about; gives them one. Returns how
  * many. None are known to come about: an event and its ticket are written together.
  */
-export async function sweepEvents({ db, tickets, clock }: { db: Db; tickets: Tickets; clock: Clock }): Promise<number> {
+export async function sweepEvents(context: SweepContext): Promise<number> {
+  let found = 0
+  for (let round = 1; ; round++) {
+    const some = await sweepSome(context)
+    found += some
+    if (some < MOST_AT_ONCE || round === MOST_ROUNDS) return found
+  }
+}
+
+function sweepSome({ db, tickets, clock }: SweepContext): Promise<number> {
   const now = clock.now()
   return db.transaction(async (tx) => {
     const [seen] = await tx<[{ until: string }]>`
