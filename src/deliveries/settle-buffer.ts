@@ -1,7 +1,8 @@
 import { publicId } from '../../schema/ids.ts'
 import { createTrouble, type Log, type Trouble } from '../log.ts'
-import { isTransient } from '../postgres/unavailable.ts'
+import { isLockTimeout, isTransient } from '../postgres/unavailable.ts'
 import type { Wake } from '../queue/wake.ts'
+import { type Aside, createAside } from './aside.ts'
 import { bare, park } from './park.ts'
 import type { Sent } from './send.ts'
 import { type SettleContext, settle } from './settle.ts'
@@ -9,7 +10,7 @@ import { type SettleContext, settle } from './settle.ts'
 export type SettleBuffer = {
   /** Takes a result; it is settled with others, soon. */
   add(result: Sent): void
-  /** Results not settled yet. The dispatcher stops claiming when they pile up. */
+  /** Results not settled yet, but for those whose endpoint is locked. The dispatcher stops claiming when they pile up. */
   size(): number
   /** Settles what is left and waits until it is done or `deadline` has come. */
   drain(deadline: Date): Promise<void>
@@ -35,8 +36,15 @@ export function createSettleBuffer(parts: SettleBufferContext): SettleBuffer {
     working: 'Results are settled again',
     level: 'warn',
   })
-  const context: Settling = { ...parts, trouble }
   const waiting: Sent[] = []
+  const aside = createAside({
+    ...parts,
+    onFreed(results) {
+      waiting.push(...results)
+      flush()
+    },
+  })
+  const context: Settling = { ...parts, trouble, aside }
   let underWay = 0
   let inFlush = 0
   let timer: NodeJS.Timeout | null = null
@@ -55,16 +63,18 @@ export function createSettleBuffer(parts: SettleBufferContext): SettleBuffer {
         context.onSettled()
         if (waiting.length >= BATCH) flush()
         else linger()
-        if (inFlush === 0 && waiting.length === 0) idle?.()
+        if (isEmpty()) idle?.()
       })
     }
   }
+  const isEmpty = () => inFlush === 0 && waiting.length === 0 && aside.size() === 0
   const linger = () => {
     if (waiting.length > 0 && timer === null) timer = setTimeout(flush, LINGER_MS)
   }
 
   return {
     add(result) {
+      if (aside.join(result)) return
       waiting.push(result)
       if (waiting.length >= BATCH) flush()
       else linger()
@@ -72,22 +82,30 @@ export function createSettleBuffer(parts: SettleBufferContext): SettleBuffer {
     size: () => waiting.length + inFlush,
     async drain(deadline) {
       flush()
-      if (inFlush === 0 && waiting.length === 0) return
-      let timeout: NodeJS.Timeout | undefined
-      await new Promise<void>((resolve) => {
-        idle = resolve
-        timeout = setTimeout(resolve, Math.max(0, deadline.getTime() - Date.now()))
-      })
-      clearTimeout(timeout)
+      if (!isEmpty()) await until(deadline, (resolve) => (idle = resolve))
+      aside.close()
     },
   }
 }
 
-type Settling = SettleBufferContext & { trouble: Trouble }
+async function until(deadline: Date, orUntil: (end: () => void) => void): Promise<void> {
+  let timeout: NodeJS.Timeout | undefined
+  await new Promise<void>((resolve) => {
+    orUntil(resolve)
+    timeout = setTimeout(resolve, Math.max(0, deadline.getTime() - Date.now()))
+  })
+  clearTimeout(timeout)
+}
 
-/** Settles a batch, however long the database is away: the results exist nowhere else. A batch that cannot is split. */
-async function settleForSure(context: Settling, batch: Sent[]): Promise<void> {
-  for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+type Settling = SettleBufferContext & { trouble: Trouble; aside: Aside }
+
+/**
+ * Settles a batch, however long the database is away: the results exist nowhere else. A batch that cannot is split; what
+ * somebody keeps locked is put aside.
+ */
+async function settleForSure(context: Settling, results: Sent[]): Promise<void> {
+  let batch = results
+  for (let pauseMs = 100; batch.length > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
       const { admitted, nextRetryAt, news } = await settle(context, batch)
       context.trouble.over()
@@ -100,7 +118,10 @@ async function settleForSure(context: Settling, batch: Sent[]): Promise<void> {
       return
     } catch (error) {
       if (!isTransient(error)) return splitOrPark(context, batch, error)
-      context.trouble.failed(error, { results: batch.length })
+      const all = batch.length
+      if (isLockTimeout(error)) batch = await context.aside.take(batch).catch(() => batch)
+      if (batch.length < all) continue
+      context.trouble.failed(error, { results: all })
       await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }

@@ -56,3 +56,8 @@ export function isTransient(error: unknown): boolean {
   const code = String((error as { code?: unknown }).code ?? '')
   return isUnavailable(error) || /^(40001|40P01|57014|55P03|25P03)$/.test(code)
 }
+
+/** Whether somebody else kept a lock for longer than the transaction was willing to wait. */
+export function isLockTimeout(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '55P03'
+}
