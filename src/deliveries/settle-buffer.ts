@@ -1,6 +1,6 @@
 import { publicId } from '../../schema/ids.ts'
 import { createTrouble, type Log, type Trouble } from '../log.ts'
-import { isLockTimeout, isTransient } from '../postgres/unavailable.ts'
+import { isLockTimeout, isTransient, lacksPartition } from '../postgres/unavailable.ts'
 import type { Wake } from '../queue/wake.ts'
 import { type Aside, createAside } from './aside.ts'
 import { bare, park } from './park.ts'
@@ -21,6 +21,8 @@ export type SettleBufferContext = SettleContext & {
   wake: Wake
   onRetryScheduled(at: Date): void
   onSettled(): void
+  /** How long results wait for the partition of their day. */
+  partitionPatienceMs?: number
 }
 
 // A lone result waits this long for company; a full batch does not wait. Two flushes overlap: one works while the other
@@ -29,6 +31,8 @@ const LINGER_MS = 10
 const BATCH = 100
 const FLUSHES_AT_ONCE = 2
 const LONGEST_PAUSE_MS = 5000
+// Partitions are made within a second or two, if they can be. After a minute the claims lapse, and everything is sent again.
+const PARTITION_PATIENCE_MS = 20_000
 
 export function createSettleBuffer(parts: SettleBufferContext): SettleBuffer {
   const trouble = createTrouble(parts.log, {
@@ -104,6 +108,8 @@ type Settling = SettleBufferContext & { trouble: Trouble; aside: Aside }
  * somebody keeps locked is put aside.
  */
 async function settleForSure(context: Settling, results: Sent[]): Promise<void> {
+  const { partitionPatienceMs: patienceMs = PARTITION_PATIENCE_MS } = context
+  const startedAt = performance.now()
   let batch = results
   for (let pauseMs = 100; batch.length > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
@@ -118,6 +124,7 @@ async function settleForSure(context: Settling, results: Sent[]): Promise<void> 
       return
     } catch (error) {
       if (!isTransient(error)) return splitOrPark(context, batch, error)
+      if (lacksPartition(error) && performance.now() - startedAt > patienceMs) return parkAll(context, batch, error)
       const all = batch.length
       if (isLockTimeout(error)) batch = await context.aside.take(batch).catch(() => batch)
       if (batch.length < all) continue
@@ -141,6 +148,13 @@ async function splitOrPark(context: Settling, batch: Sent[], error: unknown): Pr
     await settle(context, [bare(result)])
     context.wake.signal('attempts')
   } catch (err) {
+    await parkAll(context, batch, err)
+  }
+}
+
+async function parkAll(context: Settling, batch: Sent[], err: unknown): Promise<void> {
+  for (const result of batch) {
+    const delivery = result.prepared.delivery.id
     context.log.error({ err, delivery }, 'A result could not be settled; its delivery waits for an hour')
     // Should this fail as well, its claim lapses, and the delivery is tried again.
     await park(context, result).catch((err) => context.log.error({ err, delivery }, 'A delivery could not be parked'))

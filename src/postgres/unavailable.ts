@@ -34,8 +34,15 @@ const CONNECTION_CODES = new Set([
   '58030',
 ])
 
+/** Whether there is no partition for a row: of the day that its id tells. They are made within a second or two. */
+export function lacksPartition(error: unknown): boolean {
+  const { code, routine } = error as { code?: unknown; routine?: unknown }
+  return code === '23514' && routine === 'ExecFindPartition'
+}
+
 /**
- * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown.
+ * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown; or
+ * that the database has no room yet for the day that it is.
  * SQLSTATE classes: 08 connection exceptions, 28 not let in (a password that was changed), 57P operator intervention (shutdown,
  * terminated backend), 53 out of resources (disk full), 58030 an error of the disk.
  */
@@ -43,7 +50,7 @@ export function isUnavailable(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof Unavailable) return true
     const code = String((cause as { code?: unknown }).code ?? '')
-    if (CONNECTION_CODES.has(code) || /^(08|28|57P|53)/.test(code)) return true
+    if (CONNECTION_CODES.has(code) || lacksPartition(cause) || /^(08|28|57P|53)/.test(code)) return true
   }
   return false
 }
