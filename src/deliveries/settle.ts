@@ -158,7 +158,8 @@ async function admitSerially(
   const moved = await advanceLanes(tx, inLanes.filter((result) => !blocks(result)).map(endedOf))
   await blockLanes(tx, inLanes.filter(blocks).map(endedOf))
   const admitted = await admitDue(tx, tickets, moved, now)
-  return admitted + (await topUp(tx, tickets, serial, now))
+  const toppedUp = await topUp(tx, tickets, serial, now)
+  return admitted + toppedUp.admitted
 }
 
 /** Those whose lanes wait for what has failed. Read under their lock: it may have been changed since they were prepared. */
