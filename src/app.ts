@@ -17,7 +17,7 @@ import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { keepRunning } from './postgres/keep-running.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
-import { announcePresence, EVERYBODY_IS_BACK_MS } from './postgres/presence.ts'
+import { announcePresence, EVERYBODY_IS_BACK_MS, type Presence, WORKER_POOL } from './postgres/presence.ts'
 import { createScans, SCANS_POOL } from './postgres/scans.ts'
 import type { QueueOptions } from './queue/open.ts'
 import { createWake, type Wake } from './queue/wake.ts'
@@ -107,7 +107,7 @@ async function start(context: StartContext): Promise<Started> {
   const db = await pool(context, address, { name: 'api', max: 10 })
   await checkDatabase(db)
   const clock = overrides.clock ?? (await keepTime(db, log, onEnd))
-  const worker = config.role === 'api' ? null : await pool(context, address, { name: 'worker', max: 8, byId: true })
+  const worker = config.role === 'api' ? null : await pool(context, address, { name: WORKER_POOL, max: 8, byId: true })
   const installed = await installAll(context, address, clock, worker ?? db)
   if (alone) await releaseClaims(installed.queue, log)
   const sealer = createSealer(await masterKeys(config, db))
@@ -229,13 +229,15 @@ async function announce(
   address: Address,
   patience: { patienceMs?: number; settledMs?: number },
 ): Promise<boolean> {
-  const sql = await openClient(address, { max: 1, name: 'presence', log })
+  let presence: Presence | null = null
+  const sql = await openClient(address, { max: 1, name: 'presence', log, onClose: () => void presence?.comeBack() })
   onEnd(() => sql.end({ timeout: 1 }))
-  const { alone, end } = await announcePresence(sql, patience).catch((error: unknown) => {
+  const announced = await announcePresence(sql, patience).catch((error: unknown) => {
     throw explainFault(error)
   })
-  onEnd(end)
-  return alone
+  presence = announced
+  onEnd(announced.end)
+  return announced.alone
 }
 
 async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise<Clock> {

@@ -34,15 +34,25 @@ const CONNECTION_CODES = new Set([
   '58030',
 ])
 
+/** Whether there is no partition for a row: of the day that its id tells. They are made within a second or two. */
+export function lacksPartition(error: unknown): boolean {
+  const { code, routine } = error as { code?: unknown; routine?: unknown }
+  return code === '23514' && routine === 'ExecFindPartition'
+}
+
 /**
- * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown.
+ * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown; or
+ * that the database has no room yet for the day that it is.
  * SQLSTATE classes: 08 connection exceptions, 28 not let in (a password that was changed), 57P operator intervention (shutdown,
  * terminated backend), 53 out of resources (disk full), 58030 an error of the disk.
  */
 export function isUnavailable(error: unknown): boolean {
   return causesOf(error).some(
     (cause) =>
-      cause instanceof Unavailable || CONNECTION_CODES.has(codeOf(cause)) || /^(08|28|57P|53)/.test(codeOf(cause)),
+      cause instanceof Unavailable ||
+      CONNECTION_CODES.has(codeOf(cause)) ||
+      lacksPartition(cause) ||
+      /^(08|28|57P|53)/.test(codeOf(cause)),
   )
 }
 
@@ -66,4 +76,9 @@ export function causesOf(error: unknown): Error[] {
 /** The SQLSTATE of an error of the database, or the code of one of the connection; empty when it has none. */
 export function codeOf(error: Error): string {
   return String((error as { code?: unknown }).code ?? '')
+}
+
+/** Whether somebody else kept a lock for longer than the transaction was willing to wait. */
+export function isLockTimeout(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '55P03'
 }

@@ -33,8 +33,10 @@ function sweepSome({ db, tickets, clock }: SweepContext): Promise<number> {
   return db.transaction(async (tx) => {
     const [seen] = await tx<[{ until: string }]>`
       select coalesce(routed_until, created_at) as until from postrider.installation for no key update`
-    const since = new Date(seen.until).getTime()
-    const until = Math.min(now.getTime() - PATIENCE_MS, since + LATEST_COMMIT_MS + MOST_AT_ONCE_MS)
+    const newest = now.getTime() - PATIENCE_MS
+    // It lies ahead where a clock was ahead for a moment: then nothing would be looked at until then.
+    const since = Math.min(new Date(seen.until).getTime(), newest - LATEST_COMMIT_MS)
+    const until = Math.min(newest, since + LATEST_COMMIT_MS + MOST_AT_ONCE_MS)
     const lost = await tx<{ id: EventId }[]>`
       with named as materialized (${tickets.namedEvents(tx)})
       select id from postrider.events

@@ -159,8 +159,8 @@ test('many may drop at once: one does it, the others leave it to that one', asyn
 test('an API alone makes partitions as well', async () => {
   const db = await openDatabase(await createDatabase())
   const clock = movableClock()
+  const stop = keepMakingPartitions(db.sql, clock, silentLog, { lookMs: 20 })
   clock.forward(20 * DAY)
-  const stop = keepMakingPartitions(db.sql, clock, silentLog, 20)
   await eventually(async () => {
     const [row] =
       await db.sql`select to_regclass(${`postrider.events_${dayName(clock.now().getTime() + 14 * DAY)}`}) is not null as made`

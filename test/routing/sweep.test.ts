@@ -37,6 +37,18 @@ test('what was swept is looked at again for an hour, and not for ever', async ()
   expect(Math.round((await sweptUntil()) / 60_000)).toBe(70)
 })
 
+test('a clock that was ahead for a moment does not keep the sweeper from what is lost afterwards', async () => {
+  const clock = movableClock()
+  const engine = await startEngine({ clock, worker: false })
+  clock.forward(5 * 86_400_000)
+  for (let n = 0; n < 6; n++) await sweepEvents(engine)
+  clock.forward(-5 * 86_400_000)
+  await engine.publish(2)
+  await engine.db.sql`delete from postrider_queue.job where name = 'outbox'`
+  clock.forward(11 * 60_000)
+  expect(await sweepEvents(engine)).toBe(2)
+})
+
 test('a delivery without its ticket, and one that waits unnoticed, go after all', async () => {
   const receiver = await receiverOf()
   const engine = await startEngine({ worker: false })
