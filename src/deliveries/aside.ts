@@ -1,7 +1,7 @@
 import { type DeliveryId, type EndpointId, publicId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import type { Db } from '../postgres/client.ts'
-import { boundsOf } from './admit.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Sent } from './send.ts'
 
 /** Results whose endpoint or delivery somebody keeps locked wait here, so that nobody else's wait behind them. */

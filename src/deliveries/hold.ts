@@ -1,7 +1,8 @@
 import type { DeliveryId } from '../../schema/ids.ts'
 import type { Db } from '../postgres/client.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { boundsOf, lockEndpoints, setBacklog, waitForRoom } from './admit.ts'
+import { lockEndpoints, setBacklog, waitForRoom } from './admit.ts'
 import type { PreparedBatch } from './prepare.ts'
 
 /**

@@ -1,5 +1,6 @@
 import { type DeliveryId, type EndpointId, lowestIdAt, type TenantId, timeOf } from '../../schema/ids.ts'
 import type { Tx } from '../postgres/client.ts'
+import { DAY_MS } from '../postgres/days.ts'
 import { together } from '../postgres/together.ts'
 import type { DueRow } from './admit.ts'
 
@@ -115,12 +116,10 @@ async function lockHeads(tx: Tx, ended: readonly Ended[]): Promise<(Lane & { low
     join unnest(${endpoints}::uuid[], ${names}::text[], ${ended.map(({ delivery }) => delivery) as never}::uuid[]) as ended (endpoint, lane, delivery)
       on endpoint_id = ended.endpoint and lanes.lane = ended.lane and head = ended.delivery
     order by endpoint_id, lanes.lane for update of lanes`
+  // What is next in a lane was nearly always published later than its head, or a little earlier, by a transaction that took its
+  // time: a look at two or three days instead of all. Only where nothing is found there, all are looked at.
   return rows.map(({ endpoint, lane, delivery }) => ({ endpoint, lane, low: lowestIdAt(timeOf(delivery) - DAY_MS) }))
 }
-
-// What is next in a lane was nearly always published later than its head, or a little earlier, by a transaction that took its
-// time: a look at two or three days instead of all. Only where nothing is found there, all are looked at.
-const DAY_MS = 86_400_000
 
 function nextAmong(tx: Tx, days: ReturnType<Tx>) {
   return tx`select id from postrider.deliveries

@@ -13,9 +13,10 @@ import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
 import { secretContext } from '../endpoints/secrets.ts'
 import { type Sql, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Claim } from '../queue/tickets.ts'
 import type { Sealer } from '../sealing/sealer.ts'
-import { boundsOf, type DeliverTicket } from './admit.ts'
+import type { DeliverTicket } from './admit.ts'
 import { formatEnvelope } from './formats.ts'
 
 /** A claimed delivery with everything needed to send it. */

@@ -3,8 +3,9 @@ import { type DeliveryState, LINES } from '../../schema/states.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { admitDue, boundsOf, lockEndpoints, setBacklog, waitForRoom } from './admit.ts'
+import { admitDue, lockEndpoints, setBacklog, waitForRoom } from './admit.ts'
 import { advanceLanes, blockLanes, type Ended, giveHeads, headlessLanes } from './lanes.ts'
 
 export type SweepContext = { db: Db; tickets: Tickets; clock: Clock }

@@ -4,6 +4,11 @@ import { causesOf, codeOf } from './unavailable.ts'
 const LOST = new Set(['40P01', '40001'])
 const MOST_TRIES = 5
 
+/** Somebody else has changed meanwhile what a transaction has decided by: it is to be run again. */
+export class Raced extends Error {
+  readonly code = '40001'
+}
+
 /** Runs a transaction again when Postgres chose it to give way to another one. */
 export async function again<T>(transaction: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId } from '../../schema/ids.ts'
-import { boundsOf as deliveryBounds } from '../deliveries/admit.ts'
+import { createDeliveries, knownDeliveries } from '../deliveries/create.ts'
 import { wants } from '../endpoints/matching.ts'
 import type { Tx } from '../postgres/client.ts'
-import { boundsOf } from '../routing/route.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import { admitReplayed, type HandedOver, lockPlace, type Part, type Step, type StepContext, sendable } from './step.ts'
 
 const MOST_EVENTS = 500
@@ -11,7 +11,7 @@ const MOST = 50
 
 type EventRow = { id: EventId; type: string }
 type Missing = EventRow & { delivery: DeliveryId }
-type NewDelivery = HandedOver & { event: EventRow }
+type NewMissed = HandedOver & { event: EventRow }
 
 /**
  * Creates the deliveries of the next events that the endpoint wants and never had. They go in no lane: their place there
@@ -32,7 +32,7 @@ export async function bringMissed(
   const { room, allowance } = place
   const most = room.tickets + room.waiting
   const chosen = missing.slice(0, most).map(
-    ({ delivery, ...event }, index): NewDelivery => ({
+    ({ delivery, ...event }, index): NewMissed => ({
       delivery,
       event,
       ticket: index < room.tickets ? randomUUID() : null,
@@ -40,7 +40,15 @@ export async function bringMissed(
       at: room.slots?.[index] ?? null,
     }),
   )
-  const created = await createDeliveries(tx, part, chosen, now)
+  const kept = await keep(tx, chosen)
+  const { tenantId, endpointId, replayId } = part
+  const common = { tenantId, endpoint: endpointId, replayId, waitingFor: 'REPLAY' } as const
+  const ids = await createDeliveries(
+    tx,
+    kept.map((one) => ({ ...one, ...common })),
+    now,
+  )
+  const created = kept.filter(({ delivery }) => ids.has(delivery))
   await admitReplayed(tx, tickets, part.endpointId, place, created, now)
   const crowded = missing.length > most
   const position = (crowded ? chosen.at(-1)?.event.id : events.at(-1)?.id) ?? part.position
@@ -65,12 +73,11 @@ async function readPatterns(tx: Tx, endpoint: EndpointId): Promise<string[] | nu
 async function withoutDelivery(tx: Tx, { endpointId }: Part, wanted: readonly EventRow[]): Promise<Missing[]> {
   if (wanted.length === 0) return []
   const derived = wanted.map((event) => ({ ...event, delivery: deliveryIdOf(event.id, endpointId) }))
-  const ids = derived.map(({ delivery }) => delivery)
-  const { lowest, highest } = deliveryBounds(ids)
-  const known = await tx<{ id: DeliveryId }[]>`
-    select id from postrider.deliveries where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
-  const had = new Set(known.map(({ id }) => id))
-  const missing = derived.filter(({ delivery }) => !had.has(delivery))
+  const known = await knownDeliveries(
+    tx,
+    derived.map(({ delivery }) => delivery),
+  )
+  const missing = derived.filter(({ delivery }) => !known.has(delivery))
   const able = await sendable(
     tx,
     missing.map(({ id }) => id),
@@ -79,29 +86,16 @@ async function withoutDelivery(tx: Tx, { endpointId }: Part, wanted: readonly Ev
 }
 
 /**
- * Without those whose payload is being removed at this moment; no other can be before the commit, and whoever wants to removes
- * these deliveries as well. The endpoint is locked, so it must not wait here for who waits for that.
+ * Those whose payload is not being removed at this moment, and cannot be before the commit: whoever wants to then removes these
+ * deliveries as well. The endpoint is locked, so it must not wait here for who waits for that.
  */
-async function createDeliveries(tx: Tx, part: Part, chosen: readonly NewDelivery[], now: Date): Promise<NewDelivery[]> {
+async function keep(tx: Tx, chosen: readonly NewMissed[]): Promise<NewMissed[]> {
   if (chosen.length === 0) return []
-  const column = <T>(pick: (one: NewDelivery) => T) => chosen.map(pick) as never
-  const { lowest, highest } = boundsOf(chosen.map(({ event }) => event.id))
-  const rows = await tx<{ id: DeliveryId }[]>`
-    with kept as materialized (
-      select id from postrider.event_payloads
-      where id = any(${column(({ event }) => event.id)}::uuid[]) and id between ${lowest} and ${highest}
-      for key share skip locked
-    )
-    insert into postrider.deliveries (
-      id, tenant_id, event_id, endpoint_id, event_type, replay_id, ticket_id, waiting_for, created_at
-    )
-    select made.id, ${part.tenantId}, event_id, ${part.endpointId}, event_type, ${part.replayId}, ticket_id,
-      case when ticket_id is null then 'REPLAY' end, ${now.toISOString()}
-    from unnest(
-      ${column(({ delivery }) => delivery)}::uuid[], ${column(({ event }) => event.id)}::uuid[],
-      ${column(({ event }) => event.type)}::text[], ${column(({ ticket }) => ticket)}::uuid[]
-    ) as made (id, event_id, event_type, ticket_id) join kept on kept.id = event_id
-    on conflict do nothing returning id`
-  const created = new Set(rows.map(({ id }) => id))
-  return chosen.filter(({ delivery }) => created.has(delivery))
+  const ids = chosen.map(({ event }) => event.id)
+  const { lowest, highest } = boundsOf(ids)
+  const rows = await tx<{ id: EventId }[]>`
+    select id from postrider.event_payloads
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} for key share skip locked`
+  const kept = new Set(rows.map(({ id }) => id))
+  return chosen.filter(({ event }) => kept.has(event.id))
 }

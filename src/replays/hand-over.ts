@@ -4,8 +4,8 @@ import { QueryBuilder } from 'drizzle-orm/pg-core'
 import type { DeliveryId, EventId } from '../../schema/ids.ts'
 import type { DeliveryState } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
-import { boundsOf } from '../deliveries/admit.ts'
 import type { Tx } from '../postgres/client.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import { together } from '../postgres/together.ts'
 import {
   admitReplayed,

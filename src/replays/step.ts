@@ -11,9 +11,9 @@ import {
 } from '../deliveries/admit.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { boundsOf } from '../routing/route.ts'
 import { type Replayed, type ReplayRoom, replayRoom } from './room.ts'
 
 /** What steps need. */

@@ -7,12 +7,13 @@ import {
   type TenantId,
 } from '../../schema/ids.ts'
 import type { AttemptTrigger, DeliveryState } from '../../schema/states.ts'
-import { admitDue, boundsOf, lockEndpoints } from '../deliveries/admit.ts'
+import { admitDue, lockEndpoints } from '../deliveries/admit.ts'
 import { advanceLanes, type Ended } from '../deliveries/lanes.ts'
 import { isReservedEventType } from '../event-types/names.ts'
 import { announce, type News } from '../events/operational.ts'
 import type { Tx } from '../postgres/client.ts'
 import { again } from '../postgres/deadlock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { RetentionContext } from './context.ts'
 
 const MOST_AT_ONCE = 200

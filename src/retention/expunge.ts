@@ -7,12 +7,13 @@ import {
   lowestIdAt,
   timeOf,
 } from '../../schema/ids.ts'
-import { admitDue, boundsOf, lockEndpoints } from '../deliveries/admit.ts'
+import { admitDue, lockEndpoints } from '../deliveries/admit.ts'
 import { advanceLanes } from '../deliveries/lanes.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'

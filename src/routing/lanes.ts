@@ -1,31 +1,26 @@
 import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, type TenantId } from '../../schema/ids.ts'
 import type { Ordering } from '../../schema/states.ts'
-import { admitDue, boundsOf, lockAllowances } from '../deliveries/admit.ts'
+import { admitDue, lockAllowances } from '../deliveries/admit.ts'
+import { createDeliveries, knownDeliveries } from '../deliveries/create.ts'
 import { type LaneState, lockLanes, saveLanes } from '../deliveries/lanes.ts'
 import { laneOf, wants } from '../endpoints/matching.ts'
 import type { Db, Sql, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
-import { again } from '../postgres/deadlock.ts'
+import { DAY_MS } from '../postgres/days.ts'
+import { again, Raced } from '../postgres/deadlock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
-import { boundsOf as boundsOfEvents } from './route.ts'
 
 type EventRow = { id: EventId; type: string; orderingKey: string | null }
 type EndpointRow = { id: EndpointId; eventTypes: string[] | null; ordering: Ordering }
 type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId; lane: string | null }
-type Lined = Match & { lane: string }
+type InLane = Match & { lane: string }
 
 export type LanesContext = { db: Db; tickets: Tickets; clock: Clock; operationsTenantId: TenantId }
 
 const MOST_EVENTS = 500
 // That one transaction creates, or one event if it alone brings more: 500 events at 200 endpoints took 16 s, and everybody waited.
 const MOST_DELIVERIES = 2000
-// An event that was left to a lane is put there within seconds; in the worst case, when its tenant's lanes could not be read.
-const DAY_MS = 86_400_000
-
-/** Somebody else has just created one of these deliveries: seen the next time. */
-class Raced extends Error {
-  readonly code = '40001'
-}
 
 /**
  * Puts some events of a tenant into the lanes of its ordered endpoints. One process at a time, and always all of them that are
@@ -81,13 +76,17 @@ async function routeSome(
   const { done, matches } = matchLanes(events, endpoints, tenant === operationsTenantId)
   const allowances = await lockAllowances(tx, [...new Set(matches.map(({ endpoint }) => endpoint))], now)
   const living = matches.filter(({ endpoint }) => allowances.get(endpoint)?.deleted === false)
-  const absent = await withoutDelivery(tx, living)
-  const lined = absent.filter(isLined)
-  const heads = await enqueue(tx, tenant, lined, now)
+  const known = await knownDeliveries(
+    tx,
+    living.map(({ delivery }) => delivery),
+  )
+  const absent = living.filter(({ delivery }) => !known.has(delivery))
+  const inLanes = absent.filter(isInLane)
+  const heads = await enqueue(tx, tenant, inLanes, now)
   const free = await createFree(
     tx,
     tenant,
-    absent.filter((match) => !isLined(match)),
+    absent.filter((match) => !isInLane(match)),
     now,
   )
   const admitted = await admitDue(tx, tickets, [...heads, ...free], now)
@@ -96,10 +95,10 @@ async function routeSome(
   return { admitted, more: queued.length === most || over.length < ids.length }
 }
 
-const isLined = (match: Match): match is Lined => match.lane !== null
+const isInLane = (match: Match): match is InLane => match.lane !== null
 
 async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {
-  const { lowest, highest } = boundsOfEvents(ids)
+  const { lowest, highest } = boundsOf(ids)
   const rows = await tx<EventRow[]>`
     select id, type, ordering_key as "orderingKey" from postrider.events
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
@@ -107,7 +106,10 @@ async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> 
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
-/** With those that were ordered until a moment ago: events may have been left to a lane that they do not have any more. */
+/**
+ * With those that were ordered a day ago: events may have been left to a lane that they do not have any more. It takes seconds,
+ * or as long as its tenant's lanes could not be read.
+ */
 function readOrderedEndpoints(tx: Tx, tenant: TenantId, now: Date): Promise<EndpointRow[]> {
   return tx<EndpointRow[]>`
     select id, event_types as "eventTypes", ordering from postrider.endpoints
@@ -133,18 +135,8 @@ function matchLanes(
   return { done: events.length, matches }
 }
 
-async function withoutDelivery(tx: Tx, matches: readonly Match[]): Promise<Match[]> {
-  if (matches.length === 0) return []
-  const ids = matches.map(({ delivery }) => delivery)
-  const { lowest, highest } = boundsOf(ids)
-  const rows = await tx<{ id: DeliveryId }[]>`
-    select id from postrider.deliveries where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
-  const known = new Set(rows.map(({ id }) => id))
-  return matches.filter(({ delivery }) => !known.has(delivery))
-}
-
 /** Appends deliveries to their lanes; returns those whose turn it is at once. */
-async function enqueue(tx: Tx, tenant: TenantId, matches: readonly Lined[], now: Date) {
+async function enqueue(tx: Tx, tenant: TenantId, matches: readonly InLane[], now: Date) {
   const key = ({ endpoint, lane }: { endpoint: EndpointId; lane: string }) => `${endpoint} ${lane}`
   const wanted = new Map(matches.map((match) => [key(match), { endpoint: match.endpoint, lane: match.lane }]))
   const lanes = new Map((await lockLanes(tx, tenant, [...wanted.values()])).map((lane) => [key(lane), { ...lane }]))
@@ -156,18 +148,10 @@ async function enqueue(tx: Tx, tenant: TenantId, matches: readonly Lined[], now:
     return { ...match, sequence: lane.lastSequence, first }
   })
   if (appended.length === 0) return []
-  const column = <T>(pick: (one: (typeof appended)[number]) => T) => appended.map(pick) as never
-  const inserted = await tx`
-    insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, lane, sequence, waiting_for, created_at)
-    select id, ${tenant}, event_id, endpoint_id, event_type, lane, sequence, waiting_for, ${now.toISOString()}
-    from unnest(
-      ${column(({ delivery }) => delivery)}::uuid[], ${column(({ event }) => event.id)}::uuid[],
-      ${column(({ endpoint }) => endpoint)}::uuid[], ${column(({ event }) => event.type)}::text[],
-      ${column(({ lane }) => lane)}::text[], ${column(({ sequence }) => sequence)}::bigint[],
-      ${column(({ first }) => (first ? 'ALLOWANCE' : 'ORDER'))}::text[]
-    ) as appended (id, event_id, endpoint_id, event_type, lane, sequence, waiting_for)
-    on conflict do nothing`
-  if (inserted.count < appended.length) throw new Raced('A delivery was created meanwhile')
+  const wait = ({ first }: { first: boolean }) => (first ? 'ALLOWANCE' : 'ORDER')
+  const inLanes = appended.map((one) => ({ ...one, tenantId: tenant, ticket: null, waitingFor: wait(one) }) as const)
+  const created = await createDeliveries(tx, inLanes, now)
+  if (created.size < appended.length) throw new Raced('Somebody else has just created one of these deliveries')
   await saveLanes(tx, [...lanes.values()], now)
   return appended.flatMap(({ delivery, endpoint, first }) =>
     first ? [{ id: delivery, endpoint, firstAttempt: true }] : [],
@@ -176,15 +160,9 @@ async function enqueue(tx: Tx, tenant: TenantId, matches: readonly Lined[], now:
 
 /** Deliveries of events that were left to a lane when they were routed, and belong in none now. Routing does not come back to them. */
 async function createFree(tx: Tx, tenant: TenantId, matches: readonly Match[], now: Date) {
-  if (matches.length === 0) return []
-  const column = <T>(pick: (match: Match) => T) => matches.map(pick) as never
-  const rows = await tx<{ id: DeliveryId; endpoint: EndpointId }[]>`
-    insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, waiting_for, created_at)
-    select id, ${tenant}, event_id, endpoint_id, event_type, 'ALLOWANCE', ${now.toISOString()}
-    from unnest(
-      ${column(({ delivery }) => delivery)}::uuid[], ${column(({ event }) => event.id)}::uuid[],
-      ${column(({ endpoint }) => endpoint)}::uuid[], ${column(({ event }) => event.type)}::text[]
-    ) as free (id, event_id, endpoint_id, event_type)
-    on conflict do nothing returning id, endpoint_id as endpoint`
-  return rows.map((row) => ({ ...row, firstAttempt: true }))
+  const free = matches.map((match) => ({ ...match, tenantId: tenant, ticket: null, waitingFor: 'ALLOWANCE' }) as const)
+  const created = await createDeliveries(tx, free, now)
+  return free.flatMap(({ delivery, endpoint }) =>
+    created.has(delivery) ? [{ id: delivery, endpoint, firstAttempt: true }] : [],
+  )
 }

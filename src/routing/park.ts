@@ -1,8 +1,9 @@
 import { type EventId, newId } from '../../schema/ids.ts'
 import { ORDINARY } from '../events/bursts.ts'
 import type { Tx } from '../postgres/client.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import type { Claim } from '../queue/tickets.ts'
-import { boundsOf, type OutboxTicket, type RouteContext } from './route.ts'
+import type { OutboxTicket, RouteContext } from './route.ts'
 
 // After so many tries in vain an event is shown as parked.
 const TRIES = 3

@@ -1,15 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import {
-  type DeliveryId,
-  deliveryIdOf,
-  type EndpointId,
-  type EventId,
-  highestIdAt,
-  lowestIdAt,
-  newId,
-  type TenantId,
-  timeOf,
-} from '../../schema/ids.ts'
+import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, newId, type TenantId } from '../../schema/ids.ts'
 import type { Ordering } from '../../schema/states.ts'
 import { type Allowance, admit } from '../deliveries/admission.ts'
 import {
@@ -20,11 +10,13 @@ import {
   setBacklog,
   type Ticketed,
 } from '../deliveries/admit.ts'
+import { createDeliveries, type NewDelivery } from '../deliveries/create.ts'
 import { laneOf, patternsOf, wants } from '../endpoints/matching.ts'
 import { BURST } from '../events/bursts.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
-import { again } from '../postgres/deadlock.ts'
+import { again, Raced } from '../postgres/deadlock.ts'
+import { boundsOf } from '../postgres/time-range.ts'
 import { together } from '../postgres/together.ts'
 import type { Claim, Ticket, Tickets } from '../queue/tickets.ts'
 
@@ -42,7 +34,7 @@ type EndpointRow = {
   backlog: boolean
 }
 type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId; ordered: boolean }
-type NewDelivery = Match & { ticket: string | null; depth: number; at: Date | null }
+type Admitted = NewDelivery & { depth: number; at: Date | null }
 
 export type RouteReport = {
   admitted: number
@@ -53,7 +45,6 @@ export type RouteReport = {
   deferred: number
 }
 
-const MOST_ROWS_PER_INSERT = 5000
 // That one transaction creates, and of one tenant, or one event if it alone brings more. A million took 20 s, 1 GB, and every
 // lock all the while; and 200,000 of one tenant, 5,000 at a time, kept everybody else's events waiting for 7 s.
 const MOST_DELIVERIES = 5000
@@ -66,11 +57,6 @@ const MOST_EVENTS_PER_TICKET = 500
  */
 export function route(context: RouteContext, claims: readonly Claim<OutboxTicket>[]): Promise<RouteReport> {
   return again(() => context.db.transaction((tx) => routeIn(tx, context, claims)))
-}
-
-/** Another ticket had the same event, or it was expunged: what was decided for it here must not stay. */
-class RoutedMeanwhile extends Error {
-  readonly code = '40001'
 }
 
 async function routeIn(
@@ -95,7 +81,7 @@ async function routeIn(
   const inBacklog = new Set(endpoints.filter(({ backlog }) => backlog).map(({ id }) => id))
   const { deliveries, intoBacklog, allowances } = await admitAll(tx, free, inBacklog, now)
   const created = await createDeliveries(tx, deliveries, now)
-  const admitted = created.filter((delivery) => delivery.ticket !== null)
+  const admitted = deliveries.filter(({ delivery, ticket }) => ticket !== null && created.has(delivery))
   await together([
     tickets.enqueue(
       tx,
@@ -203,16 +189,16 @@ async function admitAll(
   matches: readonly Match[],
   inBacklog: ReadonlySet<EndpointId>,
   now: Date,
-): Promise<{ deliveries: NewDelivery[]; intoBacklog: EndpointId[]; allowances: Map<EndpointId, Allowance> }> {
+): Promise<{ deliveries: Admitted[]; intoBacklog: EndpointId[]; allowances: Map<EndpointId, Allowance> }> {
   const byEndpoint = Map.groupBy(matches, (one) => one.endpoint)
   const wanted = new Set(byEndpoint.keys())
   const joined = await joinBacklogs(tx, [...wanted.intersection(inBacklog)])
   const allowances = await lockAllowances(tx, [...wanted.difference(joined)], now)
-  const deliveries: NewDelivery[] = []
+  const deliveries: Admitted[] = []
   const intoBacklog: EndpointId[] = []
   for (const [endpoint, arriving] of byEndpoint) {
     if (joined.has(endpoint)) {
-      deliveries.push(...arriving.map((one) => ({ ...one, ticket: null, depth: 0, at: null })))
+      deliveries.push(...arriving.map((one) => ({ ...newDelivery(one, null), depth: 0, at: null })))
       continue
     }
     const allowance = allowances.get(endpoint)
@@ -221,36 +207,18 @@ async function admitAll(
     const { admitted, backlog, slots } = admit(allowance, arriving.length, now)
     for (const [index, one] of arriving.entries()) {
       const ticket = index < admitted ? randomUUID() : null
-      deliveries.push({ ...one, ticket, depth: allowance.ticketed + index, at: slots?.[index] ?? null })
+      deliveries.push({ ...newDelivery(one, ticket), depth: allowance.ticketed + index, at: slots?.[index] ?? null })
     }
     if (backlog && !allowance.backlog) intoBacklog.push(endpoint)
   }
   return { deliveries, intoBacklog, allowances }
 }
 
-/** Returns those that are new: a delivery's id is derived from event and endpoint, so a second one cannot come to be. */
-async function createDeliveries(tx: Tx, deliveries: readonly NewDelivery[], now: Date): Promise<NewDelivery[]> {
-  const created: NewDelivery[] = []
-  for (let at = 0; at < deliveries.length; at += MOST_ROWS_PER_INSERT) {
-    const chunk = deliveries.slice(at, at + MOST_ROWS_PER_INSERT)
-    const column = <T>(pick: (delivery: NewDelivery) => T) => chunk.map(pick) as never
-    const rows = await tx<{ id: DeliveryId }[]>`
-      insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, ticket_id, waiting_for, created_at)
-      select id, tenant_id, event_id, endpoint_id, event_type, ticket_id,
-        case when ticket_id is null then 'ALLOWANCE' end, ${now.toISOString()}
-      from unnest(
-        ${column(({ delivery }) => delivery)}::uuid[], ${column(({ event }) => event.tenantId)}::uuid[],
-        ${column(({ event }) => event.id)}::uuid[], ${column(({ endpoint }) => endpoint)}::uuid[],
-        ${column(({ event }) => event.type)}::text[], ${column(({ ticket }) => ticket)}::uuid[]
-      ) as made (id, tenant_id, event_id, endpoint_id, event_type, ticket_id)
-      on conflict do nothing returning id`
-    const fresh = new Set(rows.map(({ id }) => id))
-    created.push(...chunk.filter(({ delivery }) => fresh.has(delivery)))
-  }
-  return created
+function newDelivery({ delivery, event, endpoint }: Match, ticket: string | null): NewDelivery {
+  return { delivery, tenantId: event.tenantId, event, endpoint, ticket, waitingFor: 'ALLOWANCE' }
 }
 
-function ticketed({ delivery, endpoint, ticket, depth, at }: NewDelivery): Ticketed {
+function ticketed({ delivery, endpoint, ticket, depth, at }: Admitted): Ticketed {
   return { delivery, endpoint, ticket: ticket as string, depth, firstAttempt: true, at }
 }
 
@@ -262,11 +230,6 @@ async function stampEvents(tx: Tx, events: readonly EventRow[], now: Date): Prom
   const stamped = await tx`
     update postrider.events set routed_at = ${now.toISOString()}, parked_at = null
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and routed_at is null`
-  if (stamped.count < events.length) throw new RoutedMeanwhile('Somebody else had some of these events')
-}
-
-/** The bounds of some events' ids: with them a statement touches their days only. */
-export function boundsOf(ids: readonly EventId[]): { lowest: string; highest: string } {
-  const times = ids.map(timeOf)
-  return { lowest: lowestIdAt(Math.min(...times)), highest: highestIdAt(Math.max(...times)) }
+  if (stamped.count < events.length)
+    throw new Raced('Another ticket had the same event, or it was expunged: what was decided for it must not stay')
 }
