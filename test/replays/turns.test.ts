@@ -39,7 +39,7 @@ test('only where something waits it is taken back, and until then the replay cou
   await eventually(async () => {
     await turn()
     for (const id of ids) expect(await replay(id)).toMatchObject({ state: 'COMPLETED', redelivered: 2 })
-  })
+  }, 20_000)
   for (const id of ids) await cancel(id)
   const turns = await engine.db.sql`
     select distinct endpoint_id from postrider.replay_parts where next_turn_at is not null`
