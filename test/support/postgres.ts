@@ -80,5 +80,6 @@ async function createTemplate(address: PostgresAddress): Promise<string> {
 }
 
 async function remove(dataDir: string) {
-  for (const path of [dataDir, `${dataDir}-shelter`, `${dataDir}-compiled`]) await rm(path, { recursive: true, force: true })
+  for (const path of [dataDir, `${dataDir}-shelter`, `${dataDir}-compiled`])
+    await rm(path, { recursive: true, force: true })
 }
