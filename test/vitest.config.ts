@@ -13,6 +13,8 @@ export default defineConfig({
     setupFiles: ['test/support/setup.ts'],
     exclude: ['test/bench/**', 'test/receivers/**', 'test/long/**'],
     testTimeout: 30_000,
+    // Vitest's own second is less than a busy machine may take for anything.
+    expect: { poll: { timeout: 10_000 } },
     // Tests wait more than they work: two files at a time, also where Vitest would take one core less than there are.
     maxWorkers: 2,
     hookTimeout: 60_000,
