@@ -158,17 +158,20 @@ describe('a replay', () => {
   })
 
   test('does not send again what failed after it was started', async () => {
-    const { engine, receiver, settled, start, ended, endpoint } = await replayWorld({ worker: false })
-    void settled
-    receiver.answers(500)
+    const { engine, receiver, endpoint, start, ended } = await replayWorld({ worker: false })
+    await insertSettled(engine.db, endpoint, 5)
+    await insertSettled(engine.db, endpoint, 3, { type: 'late' })
+    await engine.db.sql`
+      update postrider.deliveries set state = 'PENDING', waiting_for = 'ALLOWANCE', settled_at = null where event_type = 'late'`
     const id = await start({ deliveries: {} })
-    expect(await ended(id)).toMatchObject({ total: 0 })
-    const worker = await replayWorld({ address: engine.address })
-    await worker.engine.publish(5)
-    await eventually(async () => {
-      expect((await engine.deliveries(endpoint)).filter(({ state }) => state === 'FAILED')).toHaveLength(5)
-    })
-    expect(receiver.requests).toHaveLength(5)
+    await engine.db.sql`
+      update postrider.deliveries set state = 'FAILED', waiting_for = null, settled_at = now() + interval '2 seconds'
+      where event_type = 'late'`
+    await replayWorld({ address: engine.address })
+    expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 8, redelivered: 5, skipped: 3 })
+    await receiver.waitForRequests(5)
+    const late = (await engine.deliveries()).filter(({ eventType }) => eventType === 'late')
+    expect(late).toMatchObject(Array(3).fill({ state: 'FAILED', attemptsMade: 4, replayId: null }))
   })
 
   test('to several endpoints does not stop at one that hangs', async () => {
