@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   NOT_PENDING: 'The delivery is settled already: there is nothing to cancel.',
   ENDPOINT_DELETED: 'The endpoint was deleted, and its secrets with it.',
   NOT_RUNNING: 'The replay has ended, and nothing of it waits any more: there is nothing to cancel.',
+  TOO_MUCH_TO_READ: 'More would have to be read than one request may, or others that read as much come first.',
   TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
 } as const
 export type ErrorCode = keyof typeof ERROR_CODES

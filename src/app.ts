@@ -17,7 +17,8 @@ import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { keepRunning } from './postgres/keep-running.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
-import { announcePresence, EVERYBODY_IS_BACK_MS } from './postgres/presence.ts'
+import { announcePresence, EVERYBODY_IS_BACK_MS, type Presence, WORKER_POOL } from './postgres/presence.ts'
+import { createScans, SCANS_POOL } from './postgres/scans.ts'
 import type { QueueOptions } from './queue/open.ts'
 import { createWake, type Wake } from './queue/wake.ts'
 import { createReplayProgress } from './replays/progress.ts'
@@ -106,7 +107,7 @@ async function start(context: StartContext): Promise<Started> {
   const db = await pool(context, address, { name: 'api', max: 10 })
   await checkDatabase(db)
   const clock = overrides.clock ?? (await keepTime(db, log, onEnd))
-  const worker = config.role === 'api' ? null : await pool(context, address, { name: 'worker', max: 8, byId: true })
+  const worker = config.role === 'api' ? null : await pool(context, address, { name: WORKER_POOL, max: 8, byId: true })
   const installed = await installAll(context, address, clock, worker ?? db)
   if (alone) await releaseClaims(installed.queue, log)
   const sealer = createSealer(await masterKeys(config, db))
@@ -123,7 +124,7 @@ async function start(context: StartContext): Promise<Started> {
   const delivering = worker
     ? await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
     : null
-  if (config.role !== 'worker') server = await startServing(context, parts)
+  if (config.role !== 'worker') server = await startServing(context, parts, address)
   // Together: while the API takes its leave, nothing more is claimed.
   onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null
@@ -156,7 +157,8 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
   return worker
 }
 
-async function startServing({ config, log, onEnd }: StartContext, parts: Parts): Promise<HttpServer> {
+async function startServing(context: StartContext, parts: Parts, address: Address): Promise<HttpServer> {
+  const { config, log, onEnd } = context
   const { db, queue, epoch, wake, clock } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
@@ -165,8 +167,12 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   onEnd(() => feed.close())
   const replayProgress = createReplayProgress(common)
   onEnd(() => replayProgress.close())
+  const scans = createScans(await pool(context, address, SCANS_POOL))
+  // A connection of its own: while those of the API are all taken, the others need this process all the more.
+  const readiness = await pool(context, address, { name: 'readiness', max: 1 })
   const capabilities = createCapabilities({
     ...parts,
+    scans,
     longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
     retention: config.retention,
     tickets: queue.tickets,
@@ -180,7 +186,7 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
     capabilities,
     graphqlSchema: buildSchema(),
     log,
-    ready: () => db.sql`select 1`,
+    ready: () => readiness.sql`select 1`,
   })
   await server.listen()
   return server
@@ -223,13 +229,15 @@ async function announce(
   address: Address,
   patience: { patienceMs?: number; settledMs?: number },
 ): Promise<boolean> {
-  const sql = await openClient(address, { max: 1, name: 'presence', log })
+  let presence: Presence | null = null
+  const sql = await openClient(address, { max: 1, name: 'presence', log, onClose: () => void presence?.comeBack() })
   onEnd(() => sql.end({ timeout: 1 }))
-  const { alone, end } = await announcePresence(sql, patience).catch((error: unknown) => {
+  const announced = await announcePresence(sql, patience).catch((error: unknown) => {
     throw explainFault(error)
   })
-  onEnd(end)
-  return alone
+  presence = announced
+  onEnd(announced.end)
+  return announced.alone
 }
 
 async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise<Clock> {

@@ -14,8 +14,9 @@ import type { Queue } from './queue/open.ts'
 import type { Tickets } from './queue/tickets.ts'
 import type { Wake } from './queue/wake.ts'
 import { createReplayRunner } from './replays/runner.ts'
-import { makePartitions } from './retention/partitions.ts'
+import { keepMakingPartitions } from './retention/partitions.ts'
 import { dropOldDays } from './retention/retain.ts'
+import { createTimeCheck } from './retention/time-check.ts'
 import { createRouter } from './routing/router.ts'
 import { sweepEvents } from './routing/sweep.ts'
 import type { Sealer } from './sealing/sealer.ts'
@@ -63,10 +64,11 @@ export async function startWorker({
   const { tickets, scheduledWork } = queue
   const common = { db, sql: db.sql, tickets, wake, clock, log }
   // Before anything runs that would have to be stopped if this fails.
-  await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
-  await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays({ ...common, retention }))
+  const retaining = { ...common, retention, timeCheck: createTimeCheck(log) }
+  await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays(retaining))
+  const stopMakingPartitions = keepMakingPartitions(db.sql, clock, log)
   const promoter = createPromoter(common)
   const settling = createSettleBuffer({
     ...common,
@@ -95,6 +97,7 @@ export async function startWorker({
     const lastAnswer = new Date(deadline.getTime() - settleMs)
     await Promise.all([router.stop(), replays.stop(), promoter.stop(), dispatcher.stop(lastAnswer)])
     await settling.drain(deadline)
+    stopMakingPartitions()
   }
 
   return {

@@ -48,6 +48,9 @@ export const deliveries = postrider.table(
     index('deliveries_waiting')
       .on(table.endpointId, table.waitingFor, table.id)
       .where(sql`${table.waitingFor} is not null`),
+    index('deliveries_of_replay')
+      .on(table.replayId, table.endpointId, table.id)
+      .where(sql`${table.waitingFor} = 'REPLAY'`),
     index('deliveries_ticketed').on(table.endpointId, table.id).where(sql`${table.ticketId} is not null`),
     index('deliveries_to_retry').on(table.nextAttemptAt).where(sql`${table.waitingFor} = 'RETRY'`),
     index('deliveries_in_lane')

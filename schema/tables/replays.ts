@@ -69,5 +69,10 @@ export const replayParts = postrider.table(
     /** When to go on, at the earliest; null: it is done. */
     nextTurnAt: moment('next_turn_at'),
   },
-  (table) => [primaryKey({ columns: [table.replayId, table.endpointId] })],
+  (table) => [
+    primaryKey({ columns: [table.replayId, table.endpointId] }),
+    index('replay_parts_in_turn')
+      .on(table.replayId, table.nextTurnAt, table.endpointId)
+      .where(sql`${table.nextTurnAt} is not null`),
+  ],
 )

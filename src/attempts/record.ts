@@ -23,7 +23,8 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
       tx`insert into postrider.attempt_bodies (id, body) select id, decode(body, 'base64')
         from unnest(${body((a) => a.id)}::uuid[], ${body((a) => a.responseBody?.toString('base64'))}::text[]) as kept (id, body)
         on conflict do nothing`,
-    tx`select pg_advisory_xact_lock(${LOCKS.attemptPositions}::bigint)`,
+    // Its queue is everybody's, and may be long on a slow disk: whoever gave up would have done all its work in vain.
+    tx`select set_config('lock_timeout', '0', true), pg_advisory_xact_lock(${LOCKS.attemptPositions}::bigint)`,
     tx`insert into postrider.attempts (
         id, tenant_id, delivery_id, event_id, endpoint_id, event_type, number, trigger, duration_ms, succeeded, error_class,
         error_message, method, url, request_headers, request_bytes, status, response_headers, response_bytes,

@@ -50,10 +50,25 @@ export const MOST_LATE_MS = 50
 // the way, no second at the receiver has more requests than the rate says.
 const MARGIN_MS = 100
 
+// Who has missed their slots take others behind all that were given out; farther ahead than that is only what a clock has left
+// behind that was ahead for a moment, or a rate that was much lower.
+const FARTHEST_SLOT_MS = 10_000
+
+/** Up to when a slot may have been taken; whatever says a later one is as good as nothing. */
+export function farthestSlot(ratePerSecond: number, now: Date): Date {
+  return new Date(now.getTime() + FARTHEST_SLOT_MS + 2 * spacingMs(ratePerSecond))
+}
+
+/** When the next slot of an endpoint with a rate is: `now`, or later where slots were given out ahead. */
+export function nextSlot(ratePerSecond: number, nextSlotAt: Date | null, now: Date): Date {
+  const isTrue = nextSlotAt !== null && nextSlotAt > now && nextSlotAt <= farthestSlot(ratePerSecond, now)
+  return isTrue ? nextSlotAt : now
+}
+
 /** The next slots of an endpoint with a rate, at most `most` and no farther ahead than is useful. */
 function slotsOf(ratePerSecond: number, nextSlotAt: Date | null, most: number, now: Date): Date[] {
   const slots: Date[] = []
-  let at = Math.max(now.getTime(), nextSlotAt?.getTime() ?? 0)
+  let at = nextSlot(ratePerSecond, nextSlotAt, now).getTime()
   while (slots.length < most && at <= now.getTime() + SLOTS_AHEAD_MS) {
     slots.push(new Date(Math.ceil(at)))
     at += spacingMs(ratePerSecond)

@@ -2,7 +2,7 @@ import type { EndpointId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { type Sql, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
-import { MOST_LATE_MS, slotAfter } from './admission.ts'
+import { farthestSlot, MOST_LATE_MS, slotAfter } from './admission.ts'
 import type { Prepared } from './prepare.ts'
 
 /** Holds deliveries to endpoints with a rate, in hand but not in flight, until their slot. */
@@ -91,7 +91,9 @@ async function laterSlot(sql: Sql, endpoint: EndpointId, ratePerSecond: number, 
   const spacingMs = slotAfter(now, ratePerSecond).getTime() - now.getTime()
   const [row] = await sql<{ next: string }[]>`
     update postrider.endpoints
-    set next_slot_at = greatest(next_slot_at, ${now.toISOString()}) + ${spacingMs} * interval '1 millisecond'
+    set next_slot_at = greatest(
+      case when next_slot_at <= ${farthestSlot(ratePerSecond, now).toISOString()} then next_slot_at end, ${now.toISOString()}
+    ) + ${spacingMs} * interval '1 millisecond'
     where id = ${endpoint} returning next_slot_at as next`
   return row === undefined ? now : new Date(toDate(row.next).getTime() - spacingMs)
 }

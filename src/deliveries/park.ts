@@ -1,4 +1,5 @@
 import { recordAttempts } from '../attempts/record.ts'
+import type { Log } from '../log.ts'
 import type { Sent } from './send.ts'
 import type { SettleContext } from './settle.ts'
 
@@ -20,9 +21,9 @@ export function bare(result: Sent): Sent {
 
 /**
  * Lets a delivery whose result cannot be settled by our own fault wait for an hour: it is tried again then, and shows the
- * attempt as INTERNAL. The receiver may get it twice, and it is not lost.
+ * attempt as INTERNAL, unless not even that can be recorded. The receiver may get it twice, and it is not lost.
  */
-export async function park({ db, tickets, clock }: SettleContext, result: Sent): Promise<void> {
+export async function park({ db, tickets, clock, log }: SettleContext & { log: Log }, result: Sent): Promise<void> {
   const { attempt, prepared } = bare(result)
   const failed = { succeeded: false, status: null, errorClass: 'INTERNAL' as const, errorMessage: NOT_RECORDED }
   const now = clock.now()
@@ -34,8 +35,12 @@ export async function park({ db, tickets, clock }: SettleContext, result: Sent):
         replay_id = case state when 'PENDING' then replay_id end,
         waiting_for = case state when 'PENDING' then 'RETRY' end,
         next_attempt_at = case state when 'PENDING' then ${new Date(now.getTime() + PARKED_MS).toISOString()}::timestamptz end,
-        attempts_made = attempts_made + 1, last_attempt_id = ${attempt.id}
+        attempts_made = attempts_made + 1
       where id = ${prepared.delivery.id} and ticket_id = ${prepared.claim.id}`
-    await recordAttempts(tx, [{ ...attempt, ...failed }])
+    const record = tx.savepoint(async (inner) => {
+      await inner`update postrider.deliveries set last_attempt_id = ${attempt.id} where id = ${prepared.delivery.id}`
+      await recordAttempts(inner, [{ ...attempt, ...failed }])
+    })
+    await record.catch((err) => log.error({ err, delivery: prepared.delivery.id }, 'An attempt could not be recorded'))
   })
 }

@@ -138,29 +138,35 @@ async function promoteDueRows({
  * Tops up endpoints in backlog that settling does not, because nothing of theirs is in flight, and ends backlogs; of deleted
  * endpoints it cancels what is left.
  */
-async function promoteBacklog({ db, tickets, clock }: PromoterContext): Promise<{ admitted: number; done: boolean }> {
+async function promoteBacklog(context: PromoterContext): Promise<{ admitted: number; done: boolean }> {
+  const { db, clock } = context
   let admitted = 0
   let done = true
-  let after = '00000000-0000-0000-0000-000000000000'
+  let after = '00000000-0000-0000-0000-000000000000' as EndpointId
   for (;;) {
     const rows = await db.sql<{ id: EndpointId; deleted: boolean }[]>`
       select id, deleted_at is not null as deleted from postrider.endpoints
       where backlog and (state = 'ACTIVE' or deleted_at is not null) and id > ${after}
       order by id limit ${MOST_ENDPOINTS_PER_ROUND}`
     const living = rows.filter(({ deleted }) => !deleted).map(({ id }) => id)
-    if (living.length > 0) {
-      admitted += await db.transaction(async (tx) => {
-        await lockEndpoints(tx, living)
-        await unblockLanes(tx, tickets, living, clock.now())
-        const count = await topUp(tx, tickets, living, clock.now())
-        await endBacklogs(tx, living)
-        return count
-      })
-    }
-    for (const { id, deleted } of rows) if (deleted && !(await finishDeletion(db, id, clock.now()))) done = false
-    if (rows.length < MOST_ENDPOINTS_PER_ROUND) return { admitted, done }
-    after = rows.at(-1)?.id as string
+    const topped = living.length === 0 ? { admitted: 0, toppedUp: [] } : await topUpBacklogs(context, living)
+    admitted += topped.admitted
+    const isLast = rows.length < MOST_ENDPOINTS_PER_ROUND && topped.toppedUp.length === living.length
+    after = (topped.toppedUp.length < living.length ? topped.toppedUp : rows.map(({ id }) => id)).at(-1) ?? after
+    for (const { id, deleted } of rows)
+      if (deleted && id <= after && !(await finishDeletion(db, id, clock.now()))) done = false
+    if (isLast) return { admitted, done }
   }
+}
+
+function topUpBacklogs({ db, tickets, clock }: PromoterContext, endpoints: readonly EndpointId[]) {
+  return db.transaction(async (tx) => {
+    await lockEndpoints(tx, endpoints)
+    await unblockLanes(tx, tickets, endpoints, clock.now())
+    const topped = await topUp(tx, tickets, endpoints, clock.now())
+    await endBacklogs(tx, topped.toppedUp)
+    return topped
+  })
 }
 
 /** Lanes whose endpoint does not wait any more for what has failed. */

@@ -1,5 +1,5 @@
 import { type DeliveryId, type EndpointId, newId } from '../../schema/ids.ts'
-import { withoutExpungedBodies } from '../attempts/expunged.ts'
+import { withoutEchoes } from '../attempts/expunged.ts'
 import { recordAttempts } from '../attempts/record.ts'
 import type { HealthRules } from '../endpoints/health.ts'
 import { announce, type News } from '../events/operational.ts'
@@ -29,6 +29,8 @@ export type SettleReport = {
 // Beyond either, the row alone remembers: the promoter finds it when it is due.
 const FARTHEST_RETRY_TICKET_MS = 3_600_000
 const MOST_RETRY_TICKETS = 1000
+// More than deadlocks take to be noticed. Whoever holds the row of one endpoint for longer must not hold up everybody's results.
+const LOCK_TIMEOUT_MS = 2000
 
 /** Claims that others have taken over meanwhile. */
 class ClaimsLost extends Error {
@@ -75,7 +77,9 @@ function settleUnless(
   const serial = [...new Set(ours.filter(isSerial).map(endpointOf))]
   return db.transaction(async (tx) => {
     // Endpoints are locked first, deliveries after them, as by everybody else: a retry by hand never waits for what waits for it.
-    const [endpointNews, finished, freed, chosen, roomy] = await together([
+    const [, endpointNews, finished, freed, chosen, roomy] = await together([
+      // Sent at once: the others wait for a turn before they are.
+      tx.unsafe(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`).execute(),
       judgeEndpoints(tx, ours, [...parking, ...serial], healthRules, now),
       tickets.finish(
         tx,
@@ -102,7 +106,7 @@ function settleUnless(
     // Whose delivery is not what it was may be of an event that was expunged meanwhile.
     const over = new Set(ended)
     const strays = results.filter((result) => !over.has(result)).map(({ attempt }) => attempt)
-    const attempts = [...ended.map(({ attempt }) => attempt), ...(await withoutExpungedBodies(tx, strays))]
+    const attempts = [...ended.map(({ attempt }) => attempt), ...(await withoutEchoes(tx, strays))]
     await together([
       setBacklog(tx, parking, true),
       giveTickets(tx, tickets, admitted),
@@ -154,7 +158,8 @@ async function admitSerially(
   const moved = await advanceLanes(tx, inLanes.filter((result) => !blocks(result)).map(endedOf))
   await blockLanes(tx, inLanes.filter(blocks).map(endedOf))
   const admitted = await admitDue(tx, tickets, moved, now)
-  return admitted + (await topUp(tx, tickets, serial, now))
+  const toppedUp = await topUp(tx, tickets, serial, now)
+  return admitted + toppedUp.admitted
 }
 
 /** Those whose lanes wait for what has failed. Read under their lock: it may have been changed since they were prepared. */

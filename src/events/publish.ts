@@ -4,7 +4,7 @@ import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
-import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
+import { isLockTimeout, isUnavailable, Unavailable } from '../postgres/unavailable.ts'
 import type { Ticket, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { BURST, type Bursts, createBursts, ORDINARY } from './bursts.ts'
@@ -150,7 +150,6 @@ async function writeGroup(context: WriteContext, callers: Waiting[]): Promise<vo
 
 const draftsOf = (callers: readonly Waiting[]) => callers.flatMap(({ drafts }) => drafts)
 const keyOf = ({ drafts }: Waiting) => drafts.find(({ idempotency }) => idempotency)?.idempotency?.key
-const isLockTimeout = (error: unknown) => (error as { code?: unknown }).code === '55P03'
 
 function answer(callers: readonly Waiting[], results: readonly (Published | Mistake)[]): void {
   let at = 0

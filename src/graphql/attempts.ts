@@ -40,7 +40,7 @@ const AttemptResponseRef = builder.objectRef<Attempt>('AttemptResponse').impleme
     status: t.int({ description: 'The HTTP status, like 200.', resolve: ({ status }) => status as number }),
     headers: t.field({
       type: [HeaderRef],
-      description: 'The headers as received.',
+      description: 'The headers as received; none when the event was expunged.',
       resolve: ({ responseHeaders }) => readHeaders(responseHeaders),
     }),
     body: t.string({
@@ -120,7 +120,8 @@ AttemptRef.implement({
     }),
     errorMessage: t.exposeString('errorMessage', {
       nullable: true,
-      description: 'The same for people, with advice; null when nothing went wrong.',
+      description:
+        'The same for people, with advice; null when nothing went wrong, or it quoted where a redirect points to and the event was expunged.',
     }),
     request: t.field({
       type: AttemptRequestRef,

@@ -37,7 +37,7 @@ import {
 import { type EventFilterInput, findEvents, findPayloads, listEvents } from '../events/find.ts'
 import { batchTooLarge, MOST_PER_BATCH, type Published, type Publisher, type PublishInput } from '../events/publish.ts'
 import { Mistake } from '../mistake.ts'
-import type { Db } from '../postgres/client.ts'
+import type { Db, Orm } from '../postgres/client.ts'
 import { type PageInput, type PageRequest, readPage } from '../postgres/keyset.ts'
 import { findReplays, listReplays, type ReplayFilterInput } from '../replays/find.ts'
 import { previewReplay } from '../replays/preview.ts'
@@ -123,7 +123,8 @@ function eventCapabilities(parts: CapabilityParts) {
       return id
     },
     async list(viewer: Viewer, tenant: TenantKey, filter: EventFilterInput | null | undefined, page: PageInput) {
-      return listEvents(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
+      const reach = await resolveReach(scope, viewer, tenant, ['tenant'])
+      return scan(parts, reach, filter, (orm) => listEvents(orm, reach, filter, readPage(page)))
     },
     byIds: (reach: Reach, ids: readonly EventId[]) => findEvents(orm, reach, ids),
     payloads: (reach: Reach, ids: readonly EventId[]) => findPayloads(orm, reach, ids),
@@ -182,7 +183,8 @@ function deliveryCapabilities(parts: CapabilityParts) {
       return id
     },
     async list(viewer: Viewer, tenant: TenantKey, filter: DeliveryFilterInput | null | undefined, page: PageInput) {
-      return listDeliveries(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
+      const reach = await resolveReach(scope, viewer, tenant, ['tenant'])
+      return scan(parts, reach, filter, (orm) => listDeliveries(orm, reach, filter, readPage(page)))
     },
     planned: (delivery: Delivery, endpoint: Endpoint | null) => plannedFor(delivery, endpoint, parts.clock.now()),
     ofEvents: (reach: Reach, ids: readonly EventId[], page: PageRequest) =>
@@ -204,7 +206,8 @@ function attemptCapabilities(parts: CapabilityParts) {
       const [read, request] = [readAttemptFilter(filter), readPage(page)]
       // Taken before the page is read: what is recorded in between is in both, and nothing is in neither.
       const feedCursor = await cursor()
-      return { ...(await listAttempts(orm, reach, read, request)), feedCursor }
+      const found = await scan(parts, reach, filter, (orm) => listAttempts(orm, reach, read, request))
+      return { ...found, feedCursor }
     },
     async ofDeliveries(reach: Reach, ids: readonly DeliveryId[], page: PageRequest) {
       const feedCursor = await cursor()
@@ -248,6 +251,18 @@ function replayCapabilities(parts: CapabilityParts) {
     },
     byIds: (reach: Reach, ids: readonly ReplayId[]) => findReplays(orm, reach, ids),
   }
+}
+
+/** A list with a filter may read a whole history to find what it asks for; times alone bound what is read. */
+function scan<T>(
+  { db, scans }: CapabilityParts,
+  reach: Reach,
+  filter: object | null | undefined,
+  read: (orm: Orm) => Promise<T>,
+): Promise<T> {
+  const { since, until, ...lists } = (filter ?? {}) as { since?: unknown; until?: unknown }
+  if (Object.values(lists).every((list) => list === null || list === undefined)) return read(db.orm)
+  return scans.run(reach, ['filter'], read)
 }
 
 /** The id behind a text; one that is not of this kind names nothing, like the id of another tenant's object. */

@@ -204,7 +204,7 @@ builder.mutationFields((t) => ({
   eventExpunge: t.field({
     type: EventExpungePayload,
     description:
-      'Removes the payload of an event for good, and the response bodies of its attempts, which may echo it. What is pending is cancelled; a request that is in flight is not called back. The event itself, its deliveries and attempts stay, without what was in it. Its idempotency key still stands for it. Expunging it once more changes nothing.',
+      'Removes the payload of an event for good, and the response bodies and headers of its attempts, which may echo it. What is pending is cancelled; a request that is in flight is not called back. The event itself, its deliveries and attempts stay, without what was in it. Its idempotency key still stands for it. Expunging it once more changes nothing.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The event, `evt_…`.' }) },
     resolve: (_, { id }, { viewer, events }) =>

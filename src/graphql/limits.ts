@@ -83,7 +83,7 @@ function documentLimits(context: ValidationContext): ASTVisitor {
       }
       if (cost > LIMITS.cost) {
         refuse(
-          `The operation may answer ${cost} fields; at most ${LIMITS.cost} are allowed. Ask for smaller pages.`,
+          `The operation may answer ${cost} fields; at most ${LIMITS.cost} are allowed. Ask for smaller pages, or for less at once.`,
           node,
         )
       }
@@ -98,7 +98,7 @@ const DEFAULT_PAGE = 20
 const LARGEST_PAGE = 100
 /** Lists that are no connection: how many entries they may have. */
 const LIST_SIZES: Record<string, number> = { results: 500, headers: 64 }
-/** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many. */
+/** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. */
 const WEIGHTS: Record<string, number> = {
   payload: 200,
   payloadJson: 200,
@@ -106,7 +106,12 @@ const WEIGHTS: Record<string, number> = {
   bodyBase64: 50,
   plannedAttempts: 20,
   delaysSeconds: 10,
+  replayPreview: 10_000,
+  replayStart: 10_000,
 }
+
+// A filter that matches hardly anything has the whole history read.
+const FILTER_WEIGHT = 2000
 
 /** `page`: how many entries the connection around may bring. */
 type Around = { page: number; fragments: Map<string, Measure> }
@@ -128,7 +133,8 @@ function measureOne(context: ValidationContext, selection: SelectionNode, around
   const below = measure(context, selection.selectionSet, { ...around, page: pageOf(selection) })
   const isPage = name === 'nodes' || name === 'edges'
   const entries = isPage ? around.page : (LIST_SIZES[name] ?? 1)
-  const cost = (WEIGHTS[name] ?? 1) + below.cost * entries
+  const filter = selection.arguments?.some((argument) => argument.name.value === 'filter') ? FILTER_WEIGHT : 0
+  const cost = (WEIGHTS[name] ?? 1) + filter + below.cost * entries
   return { depth: below.depth + 1, lists: below.lists + (isPage ? 1 : 0), cost }
 }
 

@@ -17,7 +17,7 @@ import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 ReplayRef.implement({
   description:
-    'A bulk re-delivery. FAILED and CANCELLED deliveries begin anew with a fresh schedule, DELIVERED ones go once more and stay DELIVERED; `webhook-id` never changes. It leaves at least half of each endpoint’s `maxInFlight` to new events, survives restarts, and does not change an endpoint’s health.',
+    'A bulk re-delivery. FAILED and CANCELLED deliveries begin anew with a fresh schedule, DELIVERED ones go once more and stay DELIVERED; `webhook-id` never changes. It takes at most half of each endpoint’s `maxInFlight`, and one place where that is 1: new events go when its request has ended. It survives restarts, and does not change an endpoint’s health.',
   interfaces: [NodeRef],
   fields: (t) => ({
     id: t.id({ description: 'The id, `rpl_…`.', resolve: ({ id }) => publicId('rpl', id) }),

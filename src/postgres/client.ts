@@ -36,6 +36,8 @@ export type PoolOptions = {
   acquireTimeoutMs?: number
   /** For the engine: its statements reach rows by id, so a plan that reads a whole table is wrong, whatever statistics say. */
   byId?: boolean
+  /** Called whenever one of its sessions has ended. */
+  onClose?: () => void
 }
 
 // Whoever asked is told to try again while it still listens; the statement before it may take 30 s.
@@ -68,6 +70,7 @@ export async function openClient(address: Address, options: PoolOptions): Promis
     // Never idle out: reconnecting costs more than a sleeping backend.
     idle_timeout: 0,
     max_lifetime: null,
+    ...(options.onClose ? { onclose: options.onClose } : {}),
     onnotice: (notice) => options.log.debug({ notice: notice.message }, 'Postgres says'),
     connection: {
       application_name: `postrider ${options.name}`,

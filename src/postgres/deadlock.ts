@@ -1,3 +1,5 @@
+import { causesOf, codeOf } from './unavailable.ts'
+
 // deadlock_detected and serialization_failure: Postgres has rolled the transaction back, and it may simply be run again.
 const LOST = new Set(['40P01', '40001'])
 const MOST_TRIES = 5
@@ -13,10 +15,4 @@ export async function again<T>(transaction: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Drizzle wraps what the driver throws. */
-function hasLost(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('code' in cause && LOST.has(String(cause.code))) return true
-  }
-  return false
-}
+const hasLost = (error: unknown) => causesOf(error).some((cause) => LOST.has(codeOf(cause)))

@@ -12,7 +12,7 @@ export class Unavailable extends Error {
 }
 
 /** What the mended postgres.js says when no connection of a pool became free in time. */
-const NO_CONNECTION_FREE = 'ACQUIRE_TIMEOUT'
+export const NO_CONNECTION_FREE = 'ACQUIRE_TIMEOUT'
 
 const CONNECTION_CODES = new Set([
   'CONNECTION_CLOSED',
@@ -34,18 +34,26 @@ const CONNECTION_CODES = new Set([
   '58030',
 ])
 
+/** Whether there is no partition for a row: of the day that its id tells. They are made within a second or two. */
+export function lacksPartition(error: unknown): boolean {
+  const { code, routine } = error as { code?: unknown; routine?: unknown }
+  return code === '23514' && routine === 'ExecFindPartition'
+}
+
 /**
- * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown.
+ * Whether an error means that the session or the server went away, so that the fate of an open transaction is unknown; or
+ * that the database has no room yet for the day that it is.
  * SQLSTATE classes: 08 connection exceptions, 28 not let in (a password that was changed), 57P operator intervention (shutdown,
  * terminated backend), 53 out of resources (disk full), 58030 an error of the disk.
  */
 export function isUnavailable(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof Unavailable) return true
-    const code = String((cause as { code?: unknown }).code ?? '')
-    if (CONNECTION_CODES.has(code) || /^(08|28|57P|53)/.test(code)) return true
-  }
-  return false
+  return causesOf(error).some(
+    (cause) =>
+      cause instanceof Unavailable ||
+      CONNECTION_CODES.has(codeOf(cause)) ||
+      lacksPartition(cause) ||
+      /^(08|28|57P|53)/.test(codeOf(cause)),
+  )
 }
 
 /**
@@ -53,6 +61,24 @@ export function isUnavailable(error: unknown): boolean {
  * statements (57014), locks (55P03) and idle transactions (25P03).
  */
 export function isTransient(error: unknown): boolean {
-  const code = String((error as { code?: unknown }).code ?? '')
-  return isUnavailable(error) || /^(40001|40P01|57014|55P03|25P03)$/.test(code)
+  return (
+    isUnavailable(error) || causesOf(error).some((cause) => /^(40001|40P01|57014|55P03|25P03)$/.test(codeOf(cause)))
+  )
+}
+
+/** Drizzle wraps what the driver throws. */
+export function causesOf(error: unknown): Error[] {
+  const causes: Error[] = []
+  for (let cause = error; cause instanceof Error; cause = cause.cause) causes.push(cause)
+  return causes
+}
+
+/** The SQLSTATE of an error of the database, or the code of one of the connection; empty when it has none. */
+export function codeOf(error: Error): string {
+  return String((error as { code?: unknown }).code ?? '')
+}
+
+/** Whether somebody else kept a lock for longer than the transaction was willing to wait. */
+export function isLockTimeout(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '55P03'
 }

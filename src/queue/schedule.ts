@@ -9,12 +9,10 @@ export type ScheduledWork = {
 export function createScheduledWork(boss: PgBoss, log: Log): ScheduledWork {
   return {
     async every(name, cron, work) {
-      await boss.createQueue(name, {
-        policy: 'singleton',
-        retryLimit: 0,
-        expireInSeconds: 600,
-        deleteAfterSeconds: 3600,
-      })
+      const options = { retryLimit: 0, expireInSeconds: 600, deleteAfterSeconds: 3600 }
+      await boss.createQueue(name, { ...options, policy: 'singleton' })
+      // Creating leaves a queue alone that is there already.
+      await boss.updateQueue(name, options)
       await boss.schedule(name, cron)
       await boss.work(name, { pollingIntervalSeconds: 15 }, () =>
         work().catch((err) => {

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId } from '../../schema/ids.ts'
-import { boundsOf } from '../deliveries/admit.ts'
+import { boundsOf as deliveryBounds } from '../deliveries/admit.ts'
 import { wants } from '../endpoints/matching.ts'
 import type { Tx } from '../postgres/client.ts'
+import { boundsOf } from '../routing/route.ts'
 import { admitReplayed, type HandedOver, lockPlace, type Part, type Step, type StepContext, sendable } from './step.ts'
 
 const MOST_EVENTS = 500
@@ -65,7 +66,7 @@ async function withoutDelivery(tx: Tx, { endpointId }: Part, wanted: readonly Ev
   if (wanted.length === 0) return []
   const derived = wanted.map((event) => ({ ...event, delivery: deliveryIdOf(event.id, endpointId) }))
   const ids = derived.map(({ delivery }) => delivery)
-  const { lowest, highest } = boundsOf(ids)
+  const { lowest, highest } = deliveryBounds(ids)
   const known = await tx<{ id: DeliveryId }[]>`
     select id from postrider.deliveries where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
   const had = new Set(known.map(({ id }) => id))
@@ -77,19 +78,29 @@ async function withoutDelivery(tx: Tx, { endpointId }: Part, wanted: readonly Ev
   return missing.filter(({ id }) => able.has(id))
 }
 
+/**
+ * Without those whose payload is being removed at this moment; no other can be before the commit, and whoever wants to removes
+ * these deliveries as well. The endpoint is locked, so it must not wait here for who waits for that.
+ */
 async function createDeliveries(tx: Tx, part: Part, chosen: readonly NewDelivery[], now: Date): Promise<NewDelivery[]> {
   if (chosen.length === 0) return []
   const column = <T>(pick: (one: NewDelivery) => T) => chosen.map(pick) as never
+  const { lowest, highest } = boundsOf(chosen.map(({ event }) => event.id))
   const rows = await tx<{ id: DeliveryId }[]>`
+    with kept as materialized (
+      select id from postrider.event_payloads
+      where id = any(${column(({ event }) => event.id)}::uuid[]) and id between ${lowest} and ${highest}
+      for key share skip locked
+    )
     insert into postrider.deliveries (
       id, tenant_id, event_id, endpoint_id, event_type, replay_id, ticket_id, waiting_for, created_at
     )
-    select id, ${part.tenantId}, event_id, ${part.endpointId}, event_type, ${part.replayId}, ticket_id,
+    select made.id, ${part.tenantId}, event_id, ${part.endpointId}, event_type, ${part.replayId}, ticket_id,
       case when ticket_id is null then 'REPLAY' end, ${now.toISOString()}
     from unnest(
       ${column(({ delivery }) => delivery)}::uuid[], ${column(({ event }) => event.id)}::uuid[],
       ${column(({ event }) => event.type)}::text[], ${column(({ ticket }) => ticket)}::uuid[]
-    ) as made (id, event_id, event_type, ticket_id)
+    ) as made (id, event_id, event_type, ticket_id) join kept on kept.id = event_id
     on conflict do nothing returning id`
   const created = new Set(rows.map(({ id }) => id))
   return chosen.filter(({ delivery }) => created.has(delivery))

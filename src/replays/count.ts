@@ -6,7 +6,8 @@ import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { deliveryCondition } from '../deliveries/find.ts'
 import { wants } from '../endpoints/matching.ts'
 import type { Orm } from '../postgres/client.ts'
-import { type Bounds, boundsOfSelection, filterOf, type Missed, missedOf } from './selection.ts'
+import type { Scans } from '../postgres/scans.ts'
+import { type Bounds, boundsOfSelection, filterOf, type Missed, missedOf, PATH } from './selection.ts'
 
 /** Why something that is selected is not sent. */
 export type SkipReason = 'PENDING' | 'TEST' | 'ENDPOINT_DELETED'
@@ -21,9 +22,9 @@ export type Counted = {
   oldest: string
 }
 
-type CountContext = { orm: Orm; operationsTenantId: TenantId }
+type CountContext = { scans: Scans; operationsTenantId: TenantId }
 
-/** What a selection holds now, up to this moment. */
+/** What a selection holds now, up to this moment. Mistakes: TOO_MUCH_TO_READ. */
 export function countSelection(
   context: CountContext,
   tenant: TenantId,
@@ -31,8 +32,12 @@ export function countSelection(
   now: Date,
 ): Promise<Counted[]> {
   const bounds = boundsOfSelection(selection, now)
-  if ('missed' in selection) return countMissed(context, tenant, missedOf(selection), bounds)
-  return countDeliveries(context.orm, tenant, deliveryCondition(filterOf(selection)), bounds)
+  const { scans, operationsTenantId } = context
+  return scans.run(tenant, PATH, (orm) =>
+    'missed' in selection
+      ? countMissed({ orm, operationsTenantId }, tenant, missedOf(selection), bounds)
+      : countDeliveries(orm, tenant, deliveryCondition(filterOf(selection)), bounds),
+  )
 }
 
 async function countDeliveries(
@@ -54,7 +59,7 @@ async function countDeliveries(
 }
 
 async function countMissed(
-  { orm, operationsTenantId }: CountContext,
+  { orm, operationsTenantId }: { orm: Orm; operationsTenantId: TenantId },
   tenant: TenantId,
   { endpointId }: Missed,
   { from, upTo }: Bounds,

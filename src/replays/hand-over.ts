@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { and, asc, eq, gt, isNull, lte, ne, type SQL } from 'drizzle-orm'
 import { QueryBuilder } from 'drizzle-orm/pg-core'
 import type { DeliveryId, EventId } from '../../schema/ids.ts'
+import type { DeliveryState } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import { boundsOf } from '../deliveries/admit.ts'
 import type { Tx } from '../postgres/client.ts'
@@ -36,7 +37,8 @@ export async function handOver(
   const horizon = await readHorizon(tx, part)
   const candidates = await readCandidates(tx, part, horizon ?? part.upTo, filter)
   const events = candidates.map(({ eventId }) => eventId)
-  const [able, place] = await together([sendable(tx, events), lockPlace(tx, part.endpointId, MOST, now)])
+  // Behind the lock, which an expunge takes after it has removed the payload: either this sees that, or it sees what is sent here.
+  const [place, able] = await together([lockPlace(tx, part.endpointId, MOST, now), sendable(tx, events)])
   if (place === null) return null
   const all = candidates.length < MOST
   const end = all ? (horizon ?? part.upTo) : (candidates.at(-1) as Candidate).id
@@ -54,11 +56,18 @@ async function readHorizon(tx: Tx, { endpointId, position, upTo }: Part): Promis
   return row?.id ?? null
 }
 
-type Candidate = { id: DeliveryId; eventId: EventId }
+/** As it was when the filter chose it. */
+type Candidate = { id: DeliveryId; eventId: EventId; state: DeliveryState; settledAt: string }
+type Chosen = HandedOver & Pick<Candidate, 'state' | 'settledAt'>
 
 async function readCandidates(tx: Tx, part: Part, last: string, filter: SQL | undefined): Promise<Candidate[]> {
   const query = new QueryBuilder()
-    .select({ id: deliveries.id, eventId: deliveries.eventId })
+    .select({
+      id: deliveries.id,
+      eventId: deliveries.eventId,
+      state: deliveries.state,
+      settledAt: deliveries.settledAt,
+    })
     .from(deliveries)
     .where(
       and(
@@ -78,8 +87,13 @@ async function readCandidates(tx: Tx, part: Part, last: string, filter: SQL | un
     .toSQL()
   // Drizzle has the filter, the transaction is the driver's.
   return tx
-    .unsafe<{ id: DeliveryId; event_id: EventId }[]>(query.sql, query.params as never[])
-    .then((rows) => rows.map(({ id, event_id }) => ({ id, eventId: event_id })))
+    .unsafe<(Pick<Candidate, 'id' | 'state'> & { event_id: EventId; settled_at: string })[]>(
+      query.sql,
+      query.params as never[],
+    )
+    .then((rows) =>
+      rows.map(({ id, event_id, state, settled_at }) => ({ id, eventId: event_id, state, settledAt: settled_at })),
+    )
 }
 
 /** The oldest for which there is room. What cannot be sent is passed over. */
@@ -88,38 +102,46 @@ function chooseWithin(
   able: ReadonlySet<EventId>,
   { room, allowance }: Place,
   { from, end }: { from: string; end: string },
-): { chosen: HandedOver[]; position: string; crowded: boolean } {
-  const chosen: HandedOver[] = []
+): { chosen: Chosen[]; position: string; crowded: boolean } {
+  const chosen: Chosen[] = []
   let position = from
-  for (const { id, eventId } of candidates) {
+  for (const { id, eventId, state, settledAt } of candidates) {
     if (able.has(eventId)) {
       const index = chosen.length
       if (index === room.tickets + room.waiting) return { chosen, position, crowded: true }
       const ticket = index < room.tickets ? randomUUID() : null
-      chosen.push({ delivery: id, ticket, depth: allowance.ticketed + index, at: room.slots?.[index] ?? null })
+      const at = room.slots?.[index] ?? null
+      chosen.push({ delivery: id, state, settledAt, ticket, depth: allowance.ticketed + index, at })
     }
     position = id
   }
   return { chosen, position: end, crowded: false }
 }
 
-/** Under the endpoint's lock nobody else changes what is settled and not asked for; what was changed before is left alone. */
-async function reopen(tx: Tx, part: Part, chosen: readonly HandedOver[], now: Date): Promise<HandedOver[]> {
+/**
+ * Under the endpoint's lock nobody else changes what is settled and not asked for. What was changed between being chosen and
+ * the lock, as by a retry by hand that arrived, may not be what the filter asks for any more: it is left alone.
+ */
+async function reopen(tx: Tx, part: Part, chosen: readonly Chosen[], now: Date): Promise<HandedOver[]> {
   if (chosen.length === 0) return []
   const ids = chosen.map(({ delivery }) => delivery)
   const { lowest, highest } = boundsOf(ids)
+  const column = <T>(pick: (one: Chosen) => T) => chosen.map(pick) as never
   const rows = await tx<{ id: DeliveryId }[]>`
     update postrider.deliveries delivery set
-      state = case state when 'DELIVERED' then state else 'PENDING' end,
-      settled_at = case state when 'DELIVERED' then settled_at end,
-      scheduled_attempts_made = case state when 'DELIVERED' then scheduled_attempts_made else 0 end,
-      requested_trigger = case state when 'DELIVERED' then 'REPLAY' end,
-      requested_at = case state when 'DELIVERED' then ${now.toISOString()}::timestamptz end,
+      state = case delivery.state when 'DELIVERED' then delivery.state else 'PENDING' end,
+      settled_at = case delivery.state when 'DELIVERED' then delivery.settled_at end,
+      scheduled_attempts_made = case delivery.state when 'DELIVERED' then scheduled_attempts_made else 0 end,
+      requested_trigger = case delivery.state when 'DELIVERED' then 'REPLAY' end,
+      requested_at = case delivery.state when 'DELIVERED' then ${now.toISOString()}::timestamptz end,
       failed_reason = null, next_attempt_at = null, replay_id = ${part.replayId},
       ticket_id = chosen.ticket, waiting_for = case when chosen.ticket is null then 'REPLAY' end
-    from unnest(${ids as never}::uuid[], ${chosen.map(({ ticket }) => ticket) as never}::uuid[]) as chosen (id, ticket)
+    from unnest(
+      ${ids as never}::uuid[], ${column(({ ticket }) => ticket)}::uuid[],
+      ${column(({ state }) => state)}::text[], ${column(({ settledAt }) => settledAt)}::text[]
+    ) as chosen (id, ticket, state, settled_at)
     where delivery.id = chosen.id and delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}
-      and state <> 'PENDING' and requested_trigger is null
+      and delivery.state = chosen.state and delivery.settled_at = chosen.settled_at::timestamptz and requested_trigger is null
     returning delivery.id`
   const reopened = new Set(rows.map(({ id }) => id))
   return chosen.filter(({ delivery }) => reopened.has(delivery))

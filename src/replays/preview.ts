@@ -26,14 +26,14 @@ export type ReplayPreview = {
 
 /** What a replay would do now. Mistakes as in `startReplay`. */
 export async function previewReplay(
-  { db, clock, operationsTenantId, retention }: ReplaysContext,
+  { db, scans, clock, operationsTenantId, retention }: ReplaysContext,
   tenant: TenantId,
   select: ReplaySelectInput,
 ): Promise<ReplayPreview> {
   const selection = readSelection(select)
   await namedEndpoints(db.orm, tenant, selection)
   const keptFrom = keptSince(clock.now(), retention.bodyDays)
-  const counted = await countSelection({ orm: db.orm, operationsTenantId }, tenant, selection, clock.now())
+  const counted = await countSelection({ scans, operationsTenantId }, tenant, selection, clock.now())
   const sent = counted.filter(({ skipped }) => skipped === null)
   const oldest = sent.map(({ oldest }) => oldest).sort()[0]
   return {

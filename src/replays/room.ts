@@ -1,4 +1,4 @@
-import { type Allowance, placesOf } from '../deliveries/admission.ts'
+import { type Allowance, nextSlot, placesOf } from '../deliveries/admission.ts'
 
 /** How many deliveries a replay may hand over to an endpoint now: with tickets at once, and to wait in their line. */
 export type ReplayRoom = { tickets: number; slots: Date[] | null; waiting: number }
@@ -27,6 +27,6 @@ export function replayRoom(allowance: Allowance, own: Replayed, most: number, no
 
 function atRate({ ratePerSecond, nextSlotAt }: Allowance, now: Date): number {
   if (ratePerSecond === null) return Number.POSITIVE_INFINITY
-  if (nextSlotAt !== null && nextSlotAt > now) return 0
+  if (nextSlot(ratePerSecond, nextSlotAt, now) > now) return 0
   return Math.max(1, Math.floor((ratePerSecond * SLOTS_AHEAD_MS) / 1000))
 }

@@ -1,3 +1,4 @@
+import { publicId } from '../../schema/ids.ts'
 import { createTrouble, type Log } from '../log.ts'
 import { toDate } from '../postgres/client.ts'
 import { type Loop, startLoop } from '../queue/loop.ts'
@@ -27,12 +28,18 @@ export function createReplayRunner(parts: ReplayRunnerContext): ReplayRunner {
     const next = toDate(row?.next ?? null)
     return next === null ? POLL_MS : Math.min(POLL_MS, next.getTime() - clock.now().getTime())
   }
+  const failing = createTrouble(log, {
+    failing: 'A replay could not be taken on; it is tried again after 5 s',
+    working: 'Replays are taken on again',
+  })
   return startLoop({
     async look() {
       const ms = await untilNextTurn()
       if (ms > 0) return ms
       const turn = await takeTurn(context)
       if (turn === null) return OTHERS_TURN_MS
+      // Only that one waits: the others take their turns meanwhile.
+      if (turn.failed) failing.failed(turn.failed.err, { replay: publicId('rpl', turn.failed.replay) })
       wake.signal('replay-progress')
       if (turn.redelivered !== 0) wake.signal('deliver')
       return 0

@@ -17,7 +17,7 @@ export type ReplaySelectInput = {
 
 export type Missed = { endpointId: EndpointId; since: Date; until: Date | null }
 
-const PATH = ['input', 'select']
+export const PATH = ['input', 'select']
 
 /** What is to be replayed, as it is stored. Mistakes: INVALID_INPUT where it cannot be used, or could never send anything. */
 export function readSelection({ deliveries, missed }: ReplaySelectInput): StoredSelection {

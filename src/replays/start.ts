@@ -1,10 +1,11 @@
-import { and, count, eq, sql } from 'drizzle-orm'
+import { and, count, eq, isNotNull, sql } from 'drizzle-orm'
 import { type EndpointId, newId, publicId, type ReplayId, type TenantId } from '../../schema/ids.ts'
 import { replayParts, replays } from '../../schema/tables/replays.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Retention } from '../postgres/days.ts'
+import type { Scans } from '../postgres/scans.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
@@ -14,6 +15,7 @@ import { boundsOfSelection, namedEndpoints, type ReplaySelectInput, readSelectio
 
 export type ReplaysContext = {
   db: Pick<Db, 'orm'>
+  scans: Scans
   wake: Pick<Wake, 'signal'>
   clock: Clock
   operationsTenantId: TenantId
@@ -27,17 +29,17 @@ const MOST_ROWS_PER_INSERT = 5000
 
 /**
  * Counts what is selected and notes it to be replayed; the runner does the rest. Mistakes: INVALID_INPUT, NOT_FOUND and
- * ENDPOINT_DELETED where the selection is at fault, TOO_MANY_REPLAYS at `input`.
+ * ENDPOINT_DELETED where the selection is at fault, TOO_MUCH_TO_READ, TOO_MANY_REPLAYS at `input`.
  */
 export async function startReplay(
-  { db, wake, clock, operationsTenantId }: ReplaysContext,
+  { db, scans, wake, clock, operationsTenantId }: ReplaysContext,
   tenant: TenantId,
   select: ReplaySelectInput,
 ): Promise<Replay> {
   const selection = readSelection(select)
   await namedEndpoints(db.orm, tenant, selection)
   const now = clock.now()
-  const counted = await countSelection({ orm: db.orm, operationsTenantId }, tenant, selection, now)
+  const counted = await countSelection({ scans, operationsTenantId }, tenant, selection, now)
   const sent = counted.filter(({ skipped }) => skipped === null)
   const total = sumOf(counted)
   const bounds = boundsOfSelection(selection, now)
@@ -48,7 +50,8 @@ export async function startReplay(
     const [running] = await tx
       .select({ count: count() })
       .from(replays)
-      .where(and(eq(replays.tenantId, tenant), eq(replays.state, 'RUNNING')))
+      // Cancelled ones that are still being taken back as well: they take their turns like the others.
+      .where(and(eq(replays.tenantId, tenant), isNotNull(replays.nextTurnAt)))
     if ((running?.count ?? 0) >= MOST_RUNNING) throw tooMany()
     const [replay] = await tx
       .insert(replays)
@@ -99,11 +102,12 @@ export async function cancelReplay({ db, wake, clock }: ReplaysContext, reach: R
       .where(and(inReach(replays.tenantId, reach), eq(replays.id, id)))
       .for('update')
     if (!replay) throw new Mistake('NOT_FOUND', ['id'], 'There is no such replay.')
-    if (replay.state !== 'RUNNING' && !(replay.state === 'COMPLETED' && (await isWaiting(tx, id)))) {
+    const mayWait = replay.state === 'RUNNING' || replay.state === 'COMPLETED'
+    const waits = mayWait && (await giveTurns(tx, replay, now))
+    if (replay.state !== 'RUNNING' && !waits) {
       throw new Mistake('NOT_RUNNING', ['id'], `${publicId('rpl', id)} is ${replay.state} and nothing of it waits.`)
     }
-    await tx.update(replayParts).set({ nextTurnAt: now }).where(eq(replayParts.replayId, id))
-    const changes = { state: 'CANCELLED', finishedAt: now, nextTurnAt: now } as const
+    const changes = { state: 'CANCELLED', finishedAt: now, nextTurnAt: waits ? now : null } as const
     const [row] = await tx.update(replays).set(changes).where(eq(replays.id, id)).returning()
     return row as Replay
   })
@@ -112,12 +116,23 @@ export async function cancelReplay({ db, wake, clock }: ReplaysContext, reach: R
   return cancelled
 }
 
-/** Whether something that was handed over still waits in its line, as at a paused endpoint. */
-async function isWaiting(tx: Pick<Db['orm'], 'execute'>, id: ReplayId): Promise<boolean> {
+/**
+ * Leaves a turn only to the parts of which something that was handed over still waits in its line, as at a paused endpoint: a
+ * start and its cancellation must leave no work behind. Whether there are any.
+ */
+async function giveTurns(tx: Pick<Db['orm'], 'execute'>, { id, upTo }: Replay, now: Date): Promise<boolean> {
   const rows = await tx.execute(sql`
-    select from postrider.replay_parts part where replay_id = ${id} and exists (
-      select from postrider.deliveries
-      where endpoint_id = part.endpoint_id and waiting_for = 'REPLAY' and deliveries.replay_id = ${id} limit 1
-    ) limit 1`)
+    with parts as (
+      select endpoint_id, exists (
+        select from postrider.deliveries
+        where deliveries.replay_id = ${id} and endpoint_id = part.endpoint_id and waiting_for = 'REPLAY' and id <= ${upTo}
+      ) as waits
+      from postrider.replay_parts part where replay_id = ${id}
+    ), given as (
+      update postrider.replay_parts part set next_turn_at = case when waits then ${now.toISOString()}::timestamptz end
+      from parts
+      where replay_id = ${id} and part.endpoint_id = parts.endpoint_id and (waits or next_turn_at is not null)
+    )
+    select from parts where waits limit 1`)
   return rows.length > 0
 }

@@ -18,7 +18,7 @@ export async function takeBack({ tickets, clock }: StepContext, tx: Tx, part: Pa
   const taken = await tx<{ id: DeliveryId; lane: string | null; state: string }[]>`
     with chosen as materialized (
       select id from postrider.deliveries
-      where endpoint_id = ${endpoint} and waiting_for = 'REPLAY' and replay_id = ${part.replayId}
+      where replay_id = ${part.replayId} and endpoint_id = ${endpoint} and waiting_for = 'REPLAY' and id <= ${part.upTo}
         and (state <> 'PENDING' or scheduled_attempts_made = 0)
       order by id limit ${MOST} for update skip locked
     )

@@ -19,6 +19,9 @@ const LEAST_PAUSE_MS = 20
 const CROWDED_PAUSE_MS = 100
 const AFTER_ERROR_MS = 5000
 
+/** What a turn did. `failed`: nothing, and the replay is put back behind the others. */
+export type Turn = { redelivered: number; failed?: { replay: ReplayId; err: unknown } }
+
 type ReplayRow = {
   id: ReplayId
   tenantId: TenantId
@@ -35,18 +38,18 @@ type ReplayRow = {
  * One step of the replay whose turn it is, in one transaction with its new position and counts: whatever dies, nothing is
  * repeated and nothing is left out. Null: nobody's turn has come. Replays take turns, and so do the endpoints of each.
  */
-export async function takeTurn(context: TurnContext): Promise<{ redelivered: number } | null> {
+export async function takeTurn(context: TurnContext): Promise<Turn | null> {
   let taken: ReplayId | null = null
   try {
     return await again(() => takeNext(context, (replay) => (taken = replay)))
-  } catch (error) {
+  } catch (err) {
     // Before it is tried again it is the others' turn.
-    if (taken !== null) await postpone(context, taken).catch(() => {})
-    throw error
+    if (taken === null || !(await postpone(context, taken).catch(() => false))) throw err
+    return { redelivered: 0, failed: { replay: taken, err } }
   }
 }
 
-function takeNext(context: TurnContext, onTaken: (replay: ReplayId) => void): Promise<{ redelivered: number } | null> {
+function takeNext(context: TurnContext, onTaken: (replay: ReplayId) => void): Promise<Turn | null> {
   return context.db.transaction(async (tx) => {
     const now = context.clock.now()
     const [replay] = await tx<ReplayRow[]>`
@@ -66,9 +69,10 @@ function takeNext(context: TurnContext, onTaken: (replay: ReplayId) => void): Pr
   })
 }
 
-async function postpone({ db, clock }: TurnContext, replay: ReplayId): Promise<void> {
+async function postpone({ db, clock }: TurnContext, replay: ReplayId): Promise<boolean> {
   const next = new Date(clock.now().getTime() + AFTER_ERROR_MS).toISOString()
   await db.sql`update postrider.replays set next_turn_at = ${next} where id = ${replay} and next_turn_at is not null`
+  return true
 }
 
 /** Null: the endpoint was deleted. */
@@ -89,14 +93,16 @@ async function savePart(tx: Tx, { id, endpointId }: ReplayRow, step: Step | null
     where replay_id = ${id} and endpoint_id = ${endpointId}`
 }
 
-/** When the first of its parts goes on, if there is one, and whether any of its endpoints is still there. */
+/** When the first of its parts goes on, if there is one; and whether any of its endpoints is still there, once there is none. */
 type Left = { next: string | null; living: boolean }
 
 async function readLeft(tx: Tx, replay: ReplayId): Promise<Left> {
   const [left] = await tx<[Left]>`
-    select min(part.next_turn_at) as next, coalesce(bool_or(endpoint.deleted_at is null), true) as living
-    from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
-    where replay_id = ${replay}`
+    select next, next is not null or not exists (select from postrider.replay_parts where replay_id = ${replay}) or exists (
+      select from postrider.replay_parts part join postrider.endpoints endpoint on endpoint.id = part.endpoint_id
+      where replay_id = ${replay} and endpoint.deleted_at is null
+    ) as living
+    from (select min(next_turn_at) as next from postrider.replay_parts where replay_id = ${replay}) first`
   return left
 }
 

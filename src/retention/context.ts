@@ -4,6 +4,7 @@ import type { Clock } from '../postgres/clock.ts'
 import type { Retention } from '../postgres/days.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
+import type { TimeCheck } from './time-check.ts'
 
 export type RetentionContext = {
   db: Db
@@ -12,6 +13,7 @@ export type RetentionContext = {
   clock: Clock
   log: Log
   retention: Retention
+  timeCheck: TimeCheck
   /** For tests: how long events that were not routed in time are waited for, and locks that others hold. */
   patienceMs?: number
   lockTimeoutMs?: number

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
 import type { Session } from '../postgres/client.ts'
+import { isUnavailable } from '../postgres/unavailable.ts'
 import type { Partition } from './partitions.ts'
 
 /** What somebody else's long transaction stands in the way of is left for the next time. */
@@ -23,8 +24,19 @@ export async function detach(session: Session, log: Log, partitions: readonly Pa
   return detached
 }
 
-export async function drop(session: Session, partitions: readonly Partition[]): Promise<void> {
-  for (const { name } of partitions) await session.unsafe(`drop table if exists postrider.${name}`)
+/** Drops what is hidden. What cannot be, as where somebody's view stands on it, holds up nothing else. */
+export async function drop(session: Session, log: Log, partitions: readonly Partition[]): Promise<void> {
+  const dropped: string[] = []
+  for (const { name } of partitions) {
+    try {
+      await session.unsafe(`drop table if exists postrider.${name}`)
+      dropped.push(name)
+    } catch (err) {
+      if (isUnavailable(err)) throw err
+      log.error({ err, partition: name }, 'What is no longer kept could not be dropped; trying again later')
+    }
+  }
+  if (dropped.length > 0) log.info({ partitions: dropped }, 'Dropped what is no longer kept')
 }
 
 async function detachOne(session: Session, log: Log, { table, name, state }: Partition): Promise<boolean> {
@@ -35,7 +47,11 @@ async function detachOne(session: Session, log: Log, { table, name, state }: Par
       return true
     } catch (error) {
       const { code } = error as { code?: string }
-      if (code !== LOCK_NOT_AVAILABLE && code !== QUERY_CANCELED) throw error
+      if (isUnavailable(error)) throw error
+      if (code !== LOCK_NOT_AVAILABLE && code !== QUERY_CANCELED) {
+        log.error({ err: error, partition: name }, 'What is no longer kept could not be hidden; trying again later')
+        return false
+      }
       if (await isPending(session, name)) how = 'finalize'
       if (tries < MOST_TRIES) continue
       log.warn({ partition: name }, 'A transaction that lasts long is in the way of retention; trying again later')

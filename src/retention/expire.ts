@@ -85,15 +85,18 @@ async function expireSome(tx: Tx, { tickets, clock }: RetentionContext, chosen: 
   return expired.length
 }
 
-/** Those that are still to be sent; of a deleted endpoint they are only being cancelled. */
+/**
+ * Those that are still to be sent; of a deleted endpoint they are only being cancelled, and also where its row is missing: whatever
+ * was chosen and is still to be sent is ended, or it would be chosen again for ever.
+ */
 function lockRows(tx: Tx, chosen: readonly Chosen[]): Promise<Row[]> {
   const ids = chosen.map(({ id }) => id)
   const { lowest, highest } = boundsOf(ids)
   return tx<Row[]>`
     select delivery.id, delivery.tenant_id as "tenantId", event_id as "eventId", event_type as "eventType",
       endpoint_id as "endpointId", delivery.state, requested_trigger as "requestedTrigger", attempts_made as "attemptsMade",
-      last_attempt_id as "lastAttemptId", url, description, deleted_at is not null as deleted
-    from postrider.deliveries delivery join postrider.endpoints endpoint on endpoint.id = endpoint_id
+      last_attempt_id as "lastAttemptId", url, description, endpoint.id is null or deleted_at is not null as deleted
+    from postrider.deliveries delivery left join postrider.endpoints endpoint on endpoint.id = endpoint_id
     where delivery.id = any(${ids as never}::uuid[]) and delivery.id between ${lowest} and ${highest}
       and (ticket_id is not null or waiting_for is not null)
     order by delivery.id for update of delivery`

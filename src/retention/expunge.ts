@@ -35,7 +35,7 @@ async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventI
   await markExpunged(tx, reach, id, context.clock.now())
   await tx`delete from postrider.event_payloads where id = ${id}`
   const deliveries = await cancelAll(tx, context, id)
-  await deleteResponseBodies(tx, id, deliveries)
+  await deleteEchoes(tx, id, deliveries)
 }
 
 /**
@@ -43,12 +43,13 @@ async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventI
  * finds nothing to route. For lanes its tenant has the turn, as when events are put into them.
  */
 async function markExpunged(tx: Tx, reach: Reach, id: EventId, now: Date): Promise<void> {
+  const mine = tx`id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
   await tx`
-    select from postrider.tenants where id = (select tenant_id from postrider.events where id = ${id}) for no key update`
+    select from postrider.tenants where id = (select tenant_id from postrider.events where ${mine}) for no key update`
   const marked = await tx`
     update postrider.events set
       expunged_at = coalesce(expunged_at, ${now.toISOString()}), routed_at = coalesce(routed_at, ${now.toISOString()})
-    where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
+    where ${mine}`
   if (marked.count === 0) throw new Mistake('NOT_FOUND', ['id'], 'There is no such event.')
   await tx`delete from postrider.lane_outbox where event_id = ${id}`
 }
@@ -83,15 +84,21 @@ async function cancelAll(tx: Tx, { tickets, clock }: ExpungeContext, event: Even
   return ids
 }
 
-/** After the locks on deliveries: an attempt that is recorded later sees that its delivery is not what it was. */
-async function deleteResponseBodies(tx: Tx, event: EventId, deliveries: readonly DeliveryId[]): Promise<void> {
+/**
+ * Bodies, headers, and advice that quotes where a redirect points to. After the locks on the event and its deliveries: an attempt
+ * that is recorded later sees that they are not what they were.
+ */
+async function deleteEchoes(tx: Tx, event: EventId, deliveries: readonly DeliveryId[]): Promise<void> {
   if (deliveries.length === 0) return
   const attempts = await tx<{ id: AttemptId }[]>`
     select id from postrider.attempts
     where delivery_id = any(${deliveries as never}::uuid[]) and id >= ${lowestIdAt(timeOf(event))} order by id`
   if (attempts.length === 0) return
   const ids = attempts.map(({ id }) => id)
+  const own = tx`id = any(${ids as never}::uuid[]) and id between ${ids[0] as string} and ${ids.at(-1) as string}`
+  await tx`delete from postrider.attempt_bodies where ${own}`
   await tx`
-    delete from postrider.attempt_bodies
-    where id = any(${ids as never}::uuid[]) and id between ${ids[0] as string} and ${ids.at(-1) as string}`
+    update postrider.attempts set response_headers = null,
+      error_message = case when status between 300 and 399 then null else error_message end
+    where ${own}`
 }

@@ -1,5 +1,5 @@
 import { lowestIdAt } from '../../schema/ids.ts'
-import type { Log } from '../log.ts'
+import { createTrouble, type Log } from '../log.ts'
 import type { Queryable, Sql, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { DAY_MS, dayOf } from '../postgres/days.ts'
@@ -20,6 +20,9 @@ export type Partition = {
 // Routing stamps `routed_at` on an event: with room on its page the row is updated in place, no index touched.
 const SETTINGS: Partial<Record<PartitionedTable, string>> = { events: 'with (fillfactor = 80)' }
 const DAYS_AHEAD = 14
+const DAYS_LEFT = 7
+const LOOK_MS = 1000
+const AGAIN_MS = 10_000
 
 /**
  * Makes the partitions of yesterday to two weeks ahead, where they are missing. Made as plain tables and then attached:
@@ -32,12 +35,44 @@ export async function makePartitions(sql: Sql, now: Date): Promise<void> {
   for (const table of PARTITIONED) await sql.begin((tx) => makeMissing(tx, table, days))
 }
 
-/** The same every hour, for a process that has no scheduled work: an API alone must not run out of days. Returns how to end it. */
-export function keepMakingPartitions(sql: Sql, clock: Clock, log: Log, everyMs = 3_600_000): () => void {
-  const timer = setInterval(() => {
-    makePartitions(sql, clock.now()).catch((err) => log.warn({ err }, 'Partitions could not be made; trying again'))
-  }, everyMs)
-  return () => clearInterval(timer)
+/**
+ * Makes them anew when a week is left of those that were made at the start, and at once when the clock says a day that is none
+ * of them: a machine that slept for weeks cannot record anything. Nothing else asks the database. Returns how to end it.
+ */
+export function keepMakingPartitions(
+  sql: Sql,
+  clock: Clock,
+  log: Log,
+  { lookMs = LOOK_MS, againMs = AGAIN_MS }: { lookMs?: number; againMs?: number } = {},
+): () => void {
+  const trouble = createTrouble(log, {
+    failing: 'Partitions could not be made; trying again',
+    working: 'Partitions are made again',
+  })
+  let madeAt = dayOf(clock.now().getTime())
+  let notBefore = 0
+  let underWay = false
+  let ended = false
+  const look = async () => {
+    const today = dayOf(clock.now().getTime())
+    const isNear = today >= madeAt - DAY_MS && today <= madeAt + DAYS_LEFT * DAY_MS
+    if (isNear || underWay || performance.now() < notBefore) return
+    underWay = true
+    try {
+      await makePartitions(sql, new Date(today))
+      madeAt = today
+      trouble.over()
+    } catch (err) {
+      notBefore = performance.now() + againMs
+      if (!ended) trouble.failed(err)
+    }
+    underWay = false
+  }
+  const timer = setInterval(() => void look(), lookMs)
+  return () => {
+    ended = true
+    clearInterval(timer)
+  }
 }
 
 async function makeMissing(tx: Tx, table: PartitionedTable, days: readonly number[]): Promise<void> {

@@ -7,6 +7,7 @@ import { detach, drop } from './drop.ts'
 import { expirePending } from './expire.ts'
 import { forgetLanes } from './lanes.ts'
 import { listPartitions, type Partition, type PartitionedTable } from './partitions.ts'
+import { forgetReplays } from './replays.ts'
 import { routedUpTo } from './unrouted.ts'
 
 // Nobody waits for us meanwhile. Our own transactions last a few seconds at most; a backup may last for hours.
@@ -35,28 +36,32 @@ export async function dropOldDays(context: RetentionContext): Promise<void> {
 }
 
 async function retain(context: RetentionContext, session: Session): Promise<void> {
-  const { db, clock, log, retention } = context
+  const { db, clock, log, retention, timeCheck } = context
   const now = clock.now()
   const partitions = await listPartitions(session)
   const before = (table: PartitionedTable, end: Date) =>
     partitions.filter((one) => one.table === table && one.day < end.getTime())
-  const bodiesEnd = keptSince(now, retention.bodyDays)
+  const [bodiesEnd, rowsEnd] = [keptSince(now, retention.bodyDays), keptSince(now, retention.days)]
+  const due = [before('event_payloads', bodiesEnd), before('events', rowsEnd)]
+  const days = due.map((ones) => ones.filter(({ state }) => state === 'ATTACHED').length)
+  if (!timeCheck(now, Math.max(...days))) return
   // What is pending needs its payload, so it ends with that, and every delivery of a day with the first of them.
   const payloadsEnd = await routedUpTo(context, bodiesEnd, before('event_payloads', bodiesEnd))
   await expirePending(context, payloadsEnd)
   const payloads = await detach(session, log, before('event_payloads', payloadsEnd))
   // Once more: a retry by hand may have come before its payload was hidden. After that it is refused.
   if (payloads.length > 0) await expirePending(context, payloadsEnd)
-  await drop(session, payloads)
+  await drop(session, log, payloads)
   const bodies = await detachAndDrop(session, log, before('attempt_bodies', payloadsEnd))
   const hidden = [
     endOf(before('event_payloads', payloadsEnd), payloads, payloadsEnd),
     endOf(before('attempt_bodies', payloadsEnd), bodies, payloadsEnd),
   ]
-  const rows = await dropRows(session, log, before, earliest(keptSince(now, retention.days), ...hidden))
-  if (rows.length > 0) await forgetLanes(db, keptSince(now, retention.days))
-  const names = [...payloads, ...bodies, ...rows].map(({ name }) => name)
-  if (names.length > 0) log.info({ partitions: names }, 'Dropped what is no longer kept')
+  const rows = await dropRows(session, log, before, earliest(rowsEnd, ...hidden))
+  if (rows.length > 0) {
+    await forgetLanes(db, rowsEnd)
+    await forgetReplays(db, rowsEnd)
+  }
 }
 
 /** Children before parents, each as far as the one before got, so that no row is ever without the one it belongs to. */
@@ -89,7 +94,7 @@ function earliest(...moments: Date[]): Date {
 
 async function detachAndDrop(session: Session, log: Log, partitions: readonly Partition[]): Promise<Partition[]> {
   const detached = await detach(session, log, partitions)
-  await drop(session, detached)
+  await drop(session, log, detached)
   return detached
 }
 

@@ -22,7 +22,11 @@ export async function routedUpTo(context: RetentionContext, end: Date, payloads:
   const from = new Date(Math.min(...attached))
   let unrouted = await findUnrouted(context, from, end)
   if (unrouted.length === 0) return end
-  await tickets.enqueue(db.sql, 'outbox', [{ id: newId(clock.now()), priority: ORDINARY, data: { events: unrouted } }])
+  const ticketless = await withoutTicket(context, unrouted)
+  if (ticketless.length > 0)
+    await tickets.enqueue(db.sql, 'outbox', [
+      { id: newId(clock.now()), priority: ORDINARY, data: { events: ticketless } },
+    ])
   wake.signal('outbox')
   const pause = createPause()
   const deadline = performance.now() + (context.patienceMs ?? PATIENCE_MS)
@@ -47,5 +51,12 @@ async function findUnrouted({ db }: RetentionContext, from: Date, end: Date): Pr
     union
     (select event_id from postrider.lane_outbox where event_id < ${high} order by event_id limit ${MOST_AT_ONCE})
     order by id limit ${MOST_AT_ONCE}`
+  return rows.map(({ id }) => id)
+}
+
+/** What is parked has its ticket still, and would get one more every time. */
+async function withoutTicket({ db, tickets }: RetentionContext, events: readonly EventId[]): Promise<EventId[]> {
+  const rows = await db.sql<{ id: EventId }[]>`
+    select id from unnest(${events as never}::uuid[]) as event (id) where id not in (${tickets.namedEvents(db.sql)})`
   return rows.map(({ id }) => id)
 }

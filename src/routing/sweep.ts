@@ -10,18 +10,33 @@ const PATIENCE_MS = 600_000
 const LATEST_COMMIT_MS = 3_600_000
 const MOST_AT_ONCE_MS = 86_400_000
 const MOST_AT_ONCE = 1000
+// A sweep must come to its end before the next one.
+const MOST_ROUNDS = 100
+
+type SweepContext = { db: Db; tickets: Tickets; clock: Clock }
 
 /**
  * Finds events that were accepted and never routed, and have no ticket that would bring it about; gives them one. Returns how
  * many. None are known to come about: an event and its ticket are written together.
  */
-export async function sweepEvents({ db, tickets, clock }: { db: Db; tickets: Tickets; clock: Clock }): Promise<number> {
+export async function sweepEvents(context: SweepContext): Promise<number> {
+  let found = 0
+  for (let round = 1; ; round++) {
+    const some = await sweepSome(context)
+    found += some
+    if (some < MOST_AT_ONCE || round === MOST_ROUNDS) return found
+  }
+}
+
+function sweepSome({ db, tickets, clock }: SweepContext): Promise<number> {
   const now = clock.now()
   return db.transaction(async (tx) => {
     const [seen] = await tx<[{ until: string }]>`
       select coalesce(routed_until, created_at) as until from postrider.installation for no key update`
-    const since = new Date(seen.until).getTime()
-    const until = Math.min(now.getTime() - PATIENCE_MS, since + LATEST_COMMIT_MS + MOST_AT_ONCE_MS)
+    const newest = now.getTime() - PATIENCE_MS
+    // It lies ahead where a clock was ahead for a moment: then nothing would be looked at until then.
+    const since = Math.min(new Date(seen.until).getTime(), newest - LATEST_COMMIT_MS)
+    const until = Math.min(newest, since + LATEST_COMMIT_MS + MOST_AT_ONCE_MS)
     const lost = await tx<{ id: EventId }[]>`
       with named as materialized (${tickets.namedEvents(tx)})
       select id from postrider.events

@@ -1,5 +1,11 @@
 import { expect, test, vi } from 'vitest'
+import { newId } from '../../schema/ids.ts'
+import type { DeliverTicket } from '../../src/deliveries/admit.ts'
+import { prepare } from '../../src/deliveries/prepare.ts'
+import { type Sent, send } from '../../src/deliveries/send.ts'
+import { createSettleBuffer } from '../../src/deliveries/settle-buffer.ts'
 import { silentLog } from '../../src/log.ts'
+import { type OutboxTicket, route } from '../../src/routing/route.ts'
 import { receiverOf } from '../egress/world.ts'
 import { type EngineOptions, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
@@ -53,5 +59,30 @@ test('a delivery whose result cannot be settled at all waits for an hour, shown 
   const [attempt] = (await engine.attempts()).filter(({ deliveryId }) => deliveryId === parked?.id)
   expect(attempt).toMatchObject({ errorClass: 'INTERNAL', succeeded: false, number: 1 })
   expect(parked).toMatchObject({ attemptsMade: 1, lastAttemptId: attempt?.id })
+  expect(await engine.ticketsIn('deliver')).toBe(0)
+})
+
+test('a day that gets no partition: deliveries wait for an hour instead of being sent again every minute', async () => {
+  const receiver = await receiverOf()
+  const engine = await startEngine({ worker: false })
+  await engine.addEndpoint(receiver.url)
+  await engine.publish(3)
+  await route(engine, (await engine.tickets.claim<OutboxTicket>('outbox', 16)).claims)
+  const { claims } = await engine.tickets.claim<DeliverTicket>('deliver', 16)
+  const { ready } = await prepare(engine.db.sql, engine.sealer, engine.clock, claims)
+  const sent = await Promise.all(ready.map((one) => send(engine, one)))
+  const noSuchDay = new Date(Date.now() + 40 * 86_400_000)
+  const settling = createSettleBuffer({
+    ...engine,
+    log: silentLog,
+    healthRules: { failingAfterSeconds: 300, disableAfterSeconds: 432_000, disableAfterAttempts: 20 },
+    onRetryScheduled() {},
+    onSettled() {},
+    partitionPatienceMs: 500,
+  })
+  for (const result of sent) settling.add({ ...result, attempt: { ...result.attempt, id: newId(noSuchDay) } } as Sent)
+  await settling.drain(new Date(Date.now() + 10_000))
+  const parked = { state: 'PENDING', waitingFor: 'RETRY', ticketId: null, attemptsMade: 1, lastAttemptId: null }
+  expect(await engine.deliveries()).toMatchObject(Array(3).fill(parked))
   expect(await engine.ticketsIn('deliver')).toBe(0)
 })

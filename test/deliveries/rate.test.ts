@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { timeOf } from '../../schema/ids.ts'
-import { slotAfter } from '../../src/deliveries/admission.ts'
+import { nextSlot, slotAfter } from '../../src/deliveries/admission.ts'
 import { deleteEndpoint } from '../../src/endpoints/save.ts'
 import { testEndpoint } from '../../src/routing/test-delivery.ts'
 import { receiverOf } from '../egress/world.ts'
-import { startEngine } from '../support/engine.ts'
+import { movableClock, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 
 /** The most of these times within any second. */
@@ -110,6 +110,37 @@ test.each(['deleted', 'paused'])('what is %s while it waits for its slot is not 
   else await deleteEndpoint(one, one.tenantId, id)
   await eventually(async () => expect(await one.ticketsIn('deliver')).toBe(0), 4000)
   expect(receiver.requests).toHaveLength(1)
+})
+
+test('a clock that was ahead for a moment does not stop an endpoint with a rate', async () => {
+  const clock = movableClock()
+  const engine = await startEngine({ clock })
+  const receiver = await receiverOf()
+  const id = await engine.addEndpoint(receiver.url)
+  await engine.change(id, { ratePerSecond: 10 })
+  clock.forward(2 * 3_600_000)
+  await engine.publish()
+  await receiver.waitForRequests(1)
+  await eventually(async () => expect(await engine.deliveries()).toMatchObject([{ state: 'DELIVERED' }]))
+  clock.forward(-2 * 3_600_000)
+  await engine.publish(5)
+  await receiver.waitForRequests(6, 10_000)
+  const { nextSlotAt } = await engine.endpoint(id)
+  expect(nextSlotAt?.getTime()).toBeLessThan(Date.now() + 10_000)
+})
+
+test.each`
+  rate   | aheadMs   | waitsMs
+  ${10}  | ${-5000}  | ${0}
+  ${10}  | ${1500}   | ${1500}
+  ${10}  | ${9000}   | ${9000}
+  ${10}  | ${11_000} | ${0}
+  ${0.1} | ${30_000} | ${30_000}
+  ${0.1} | ${33_000} | ${0}
+`('at $rate a second a slot $aheadMs ms ahead is waited for for $waitsMs ms', ({ rate, aheadMs, waitsMs }) => {
+  const now = new Date('2026-03-01T08:00:00.000Z')
+  const next = nextSlot(rate, new Date(now.getTime() + aheadMs), now)
+  expect(next.getTime() - now.getTime()).toBe(waitsMs)
 })
 
 test('slots are a little farther apart than the rate asks for', () => {

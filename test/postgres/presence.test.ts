@@ -1,7 +1,7 @@
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { silentLog } from '../../src/log.ts'
 import { openClient } from '../../src/postgres/client.ts'
-import { announcePresence } from '../../src/postgres/presence.ts'
+import { announcePresence, WORKER_POOL } from '../../src/postgres/presence.ts'
 import { createDatabase, openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -40,6 +40,45 @@ test('whoever is there is not alone, also after its session was cut', async () =
     expect(rows[0]?.pid).not.toBe(before)
   })
   expect((await announce()).alone).toBe(false)
+})
+
+test('a worker whose announcement was cut off is not taken for dead', async () => {
+  const address = await createDatabase()
+  const announce = async () => {
+    const sql = await openClient(address, { max: 1, name: 'presence', log: silentLog })
+    const { alone, end } = await announcePresence(sql, { settledMs: 1 })
+    end()
+    await sql.end()
+    return alone
+  }
+  const worker = await openDatabase(address, { name: WORKER_POOL })
+  await worker.sql`select 1`
+  expect(await announce()).toBe(false)
+  // Killed in the middle of a statement: its session ends with that.
+  const leaving = worker.sql`select pg_sleep(0.3)`.then(() => worker.close())
+  expect(await announce()).toBe(true)
+  await leaving
+})
+
+test('whoever lost its session is back at once', async () => {
+  const address = await createDatabase()
+  let comeBack = () => {}
+  const sql = await openClient(address, { max: 1, name: 'presence', log: silentLog, onClose: () => comeBack() })
+  const presence = await announcePresence(sql, { againMs: 60_000 })
+  comeBack = () => void presence.comeBack()
+  onTestFinished(async () => {
+    presence.end()
+    await sql.end()
+  })
+  const other = await openDatabase(address)
+  await other.sql`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name = 'postrider presence'`
+  await eventually(async () => {
+    const locks = await other.sql`
+      select from pg_locks where locktype = 'advisory' and granted and database = (select oid from pg_database where datname = current_database())`
+    expect(locks).toHaveLength(1)
+  })
 })
 
 test('at a server that has just started nobody is sure to be alone', async () => {

@@ -323,3 +323,16 @@ describe('the feed', () => {
     await feed.return?.()
   })
 })
+
+test('what goes to an endpoint whose row is missing is ended as well, and does not hold up the others', async () => {
+  const world = await retentionWorld({ retention: LATER })
+  const endpoint = await world.addEndpoint('http://127.0.0.1:9/')
+  const events = await world.publish(2)
+  await pending(world, endpoint, events)
+  const missing = newId<'ep'>(new Date())
+  await pending(world, missing, events)
+  await world.pass(31)
+  await world.retain()
+  expect((await world.deliveries(missing)).map(({ state }) => state)).toEqual(['CANCELLED', 'CANCELLED'])
+  expect((await world.deliveries(endpoint)).map(({ state }) => state)).toEqual(['FAILED', 'FAILED'])
+}, 20_000)

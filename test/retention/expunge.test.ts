@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, newId, publicId } from '../../schema/ids.ts'
+import { LOCKS } from '../../src/postgres/locks.ts'
 import { expungeEvent } from '../../src/retention/expunge.ts'
 import { route } from '../../src/routing/route.ts'
 import { receiverOf } from '../egress/world.ts'
@@ -33,13 +34,17 @@ async function tablesWithCanary({ db }: Engine): Promise<string[]> {
 test('nothing of the payload is left in any table, and the tombstone says when', async () => {
   const receiver = await receiverOf()
   receiver.answers({ status: 500, body: `I cannot read ${CANARY}` }, { status: 200, body: CANARY })
+  const elsewhere = await receiverOf()
+  elsewhere.answers({ status: 302, headers: { location: `/${CANARY}`, 'x-got': CANARY } })
   const engine = await startEngine()
   await engine.addEndpoint(receiver.url, { retryPolicy: { delaysSeconds: [] } })
+  await engine.addEndpoint(elsewhere.url)
   await engine.addEndpoint((await receiverOf()).url, { eventTypes: ['delivery.*', 'endpoint.*'] })
   const id = await publishCanary(engine, { idempotencyKey: 'once' })
-  await eventually(async () => expect(await engine.deliveries()).toHaveLength(2))
+  await eventually(async () => expect(await engine.deliveries()).toHaveLength(3))
   await eventually(async () => expect(await engine.ticketsIn('deliver')).toBe(0))
-  expect(await tablesWithCanary(engine)).toEqual(['postrider.attempt_bodies', 'postrider.event_payloads'])
+  const echoes = ['postrider.attempt_bodies', 'postrider.attempts', 'postrider.event_payloads']
+  expect(await tablesWithCanary(engine)).toEqual(echoes)
 
   await expungeEvent(engine, 'every', id)
   expect(await tablesWithCanary(engine)).toEqual([])
@@ -95,7 +100,7 @@ describe('a delivery that is', () => {
 test('in flight is cancelled all the same, and what the receiver echoes is not kept', async () => {
   const receiver = await receiverOf()
   const { promise: expunged, resolve: answer } = Promise.withResolvers<void>()
-  receiver.answers(() => expunged.then(() => ({ status: 200, body: CANARY })))
+  receiver.answers(() => expunged.then(() => ({ status: 200, body: CANARY, headers: { 'x-got': CANARY } })))
   const engine = await startEngine()
   await engine.addEndpoint(receiver.url)
   const id = await publishCanary(engine)
@@ -107,6 +112,40 @@ test('in flight is cancelled all the same, and what the receiver echoes is not k
   expect((await engine.attempts())[0]).toMatchObject({ succeeded: true, responseBytes: CANARY.length })
   expect(await tablesWithCanary(engine)).toEqual([])
 })
+
+test('of an attempt whose claim was lost nothing is kept either, if it is recorded at that very moment', async () => {
+  const receiver = await receiverOf()
+  const { promise: sent, resolve: answer } = Promise.withResolvers<void>()
+  receiver.answers(() => sent.then(() => ({ status: 500, body: CANARY, headers: { 'x-got': CANARY } })))
+  const engine = await startEngine()
+  const endpoint = await engine.addEndpoint(receiver.url)
+  const id = await publishCanary(engine)
+  await receiver.waitForRequests(1)
+  // Somebody else has its ticket, and nobody may record an attempt yet.
+  await engine.db.sql`delete from postrider_queue.job where name = 'deliver'`
+  const recording = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const lock = engine.db.transaction(async (tx) => {
+    await tx`select pg_advisory_xact_lock(${LOCKS.attemptPositions}::bigint)`
+    held.resolve()
+    await recording.promise
+  })
+  await held.promise
+  answer()
+  await eventually(async () => expect(await waitingForLocks(engine)).toBe(1), 10_000)
+  const expunged = expungeEvent(engine, 'every', id)
+  await eventually(async () => expect(await waitingForLocks(engine)).toBe(2), 10_000)
+  recording.resolve()
+  await Promise.all([lock, expunged])
+  expect(await engine.attempts()).toMatchObject([{ endpointId: endpoint, status: 500, responseHeaders: null }])
+  expect(await tablesWithCanary(engine)).toEqual([])
+})
+
+async function waitingForLocks({ db }: Engine): Promise<number> {
+  const rows = await db.sql`
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+  return rows.length
+}
 
 test('its lane goes on behind it, also where it had failed and held that up', async () => {
   const engine = await startEngine({ worker: false })
@@ -190,6 +229,15 @@ describe('eventExpunge', () => {
     for (const id of [publicId('evt', foreign), publicId('evt', newId(new Date())), 'evt_nonsense'])
       expect(await api.ask(EXPUNGE, { id }, key)).toEqual(refused)
     expect(await tablesWithCanary(api)).toEqual(['postrider.event_payloads'])
+  })
+
+  test('does not wait for a foreign tenant', async () => {
+    const engine = await startEngine({ worker: false })
+    const foreign = await publishCanary(engine)
+    await engine.db.transaction(async (tx) => {
+      await tx`select from postrider.tenants for no key update`
+      await expect(expungeEvent(engine, newId<'ten'>(new Date()), foreign)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    })
   })
 
   test('tells why a delivery failed, and only then', async () => {

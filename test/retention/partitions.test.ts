@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { newId } from '../../schema/ids.ts'
-import { makePartitions } from '../../src/retention/partitions.ts'
+import { silentLog } from '../../src/log.ts'
+import { keepMakingPartitions, makePartitions } from '../../src/retention/partitions.ts'
 import { receiverOf } from '../egress/world.ts'
 import { openDatabase } from '../support/database.ts'
 import { movableClock, startEngine } from '../support/engine.ts'
@@ -71,6 +72,45 @@ test('ten days later an event is published, delivered and recorded all the same'
     select 'delivery' from ${engine.db.sql(`postrider.deliveries_${day}`)} union all
     select 'attempt' from ${engine.db.sql(`postrider.attempts_${day}`)}`
   expect(found.map(({ what }) => what).sort()).toEqual(['attempt', 'delivery', 'event'])
+})
+
+test('after a sleep of weeks what waited is delivered once, and publishes are refused for a moment at most', async () => {
+  const clock = movableClock()
+  const receiver = await receiverOf()
+  const engine = await startEngine({ clock })
+  const endpoint = await engine.addEndpoint(receiver.url)
+  await engine.change(endpoint, { state: 'PAUSED' })
+  await engine.publish(5)
+  await eventually(async () => expect(await engine.deliveries()).toHaveLength(5))
+
+  clock.forward(20 * DAY_MS)
+  await engine.change(endpoint, { state: 'ACTIVE' })
+  const refusals: unknown[] = []
+  const publishing = () =>
+    engine.publish().catch((error) => {
+      refusals.push(error.code)
+      throw error
+    })
+  await eventually(publishing, 10_000)
+  expect(refusals.filter((code) => code !== 'UNAVAILABLE')).toEqual([])
+  await eventually(async () => {
+    expect(await engine.deliveries()).toMatchObject(Array(6).fill({ state: 'DELIVERED', attemptsMade: 1 }))
+  }, 10_000)
+  expect(await engine.attempts()).toHaveLength(6)
+  expect(receiver.requests).toHaveLength(6)
+})
+
+test('partitions that cannot be made are tried again', async () => {
+  const clock = movableClock()
+  const db = await openDatabase()
+  const log = { ...silentLog, error: vi.fn() }
+  await db.sql`alter table postrider.events rename to elsewhere`
+  onTestFinished(keepMakingPartitions(db.sql, clock, log, { lookMs: 20, againMs: 50 }))
+  clock.forward(20 * DAY_MS)
+  await eventually(() => expect(log.error).toHaveBeenCalled())
+  await db.sql`alter table postrider.elsewhere rename to events`
+  const today = `events_${dayOf(clock.now())}`
+  await eventually(async () => expect(await partitions(db.sql, 'events')).toContain(today))
 })
 
 test('a writer does not wait for partitions being made, nor they for a writer', async () => {

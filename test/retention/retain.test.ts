@@ -159,8 +159,8 @@ test('many may drop at once: one does it, the others leave it to that one', asyn
 test('an API alone makes partitions as well', async () => {
   const db = await openDatabase(await createDatabase())
   const clock = movableClock()
+  const stop = keepMakingPartitions(db.sql, clock, silentLog, { lookMs: 20 })
   clock.forward(20 * DAY)
-  const stop = keepMakingPartitions(db.sql, clock, silentLog, 20)
   await eventually(async () => {
     const [row] =
       await db.sql`select to_regclass(${`postrider.events_${dayName(clock.now().getTime() + 14 * DAY)}`}) is not null as made`
@@ -186,4 +186,58 @@ test('lanes of ordering keys that nobody used for so long are forgotten; those i
   await world.retain()
   const left = await world.db.sql<{ lane: string }[]>`select lane from postrider.lanes order by 1`
   expect(left.map(({ lane }) => lane)).toEqual(['', 'used', 'waits'])
+})
+
+test('replays that ended so long ago are forgotten; those that go on, or ended since, stay', async () => {
+  const world = await retentionWorld()
+  const endpoint = await world.addEndpoint('http://127.0.0.1:9/')
+  const replay = async (daysAgo: number, finishedDaysAgo: number | null) => {
+    const at = (days: number) => new Date(world.clock.now().getTime() - days * DAY_MS)
+    const id = newId<'rpl'>(at(daysAgo))
+    const ended = finishedDaysAgo === null ? null : at(finishedDaysAgo).toISOString()
+    await world.db.sql`
+      insert into postrider.replays (id, tenant_id, selection, state, up_to, total, created_at, finished_at, next_turn_at)
+      values (${id}, ${world.tenantId}, '{}', ${ended ? 'COMPLETED' : 'RUNNING'}, ${id}, 0, now(), ${ended}, ${ended ? null : 'now()'})`
+    await world.db.sql`
+      insert into postrider.replay_parts (replay_id, endpoint_id, tenant_id, position)
+      values (${id}, ${endpoint}, ${world.tenantId}, ${id})`
+    return id
+  }
+  await world.pass(31)
+  await replay(40, 32)
+  const kept = [await replay(40, null), await replay(40, 29), await replay(1, 1)]
+  await world.retain()
+  const left = await world.db.sql<{ id: string }[]>`select id from postrider.replays`
+  expect(left.map(({ id }) => id).sort()).toEqual(kept.sort())
+  expect(await world.count('replay_parts')).toBe(3)
+})
+
+test('what cannot be dropped holds up nothing else, and is dropped when it can be', async () => {
+  const told: object[] = []
+  const world = await retentionWorld({ log: { ...silentLog, error: (facts) => told.push(facts) } })
+  const [event] = await world.publish()
+  const day = dayName(timeOf(event as never))
+  await world.db.sql`update postrider.events set routed_at = now()`
+  await world.db.sql.unsafe(`create view postrider.of_a_day as select id from postrider.event_payloads_${day}`)
+  await world.pass(31)
+  await world.retain()
+  expect(told).toMatchObject([{ partition: `event_payloads_${day}`, err: { code: '2BP01' } }])
+  for (const table of TABLES) {
+    if (table !== 'event_payloads') expect(await world.daysOf(table), table).not.toContain(day)
+  }
+  expect(await world.count('event_payloads')).toBe(0)
+  await world.db.sql.unsafe('drop view postrider.of_a_day')
+  await world.retain()
+  expect(await world.daysOf('event_payloads')).not.toContain(day)
+})
+
+test('events that cannot be routed and have their ticket still get no other one each time', async () => {
+  const world = await retentionWorld()
+  await world.publish(3)
+  await world.pass(31)
+  for (let run = 0; run < 3; run++) await world.retain()
+  expect(await world.ticketsIn('outbox')).toBe(1)
+  await world.db.sql`delete from postrider_queue.job where name = 'outbox'`
+  await world.retain()
+  expect(await world.ticketsIn('outbox')).toBe(1)
 })

@@ -1,6 +1,7 @@
 import { silentLog } from '../../src/log.ts'
 import { makePartitions } from '../../src/retention/partitions.ts'
 import { dropOldDays } from '../../src/retention/retain.ts'
+import type { TimeCheck } from '../../src/retention/time-check.ts'
 import { type EngineOptions, movableClock, startEngine } from '../support/engine.ts'
 
 export const DAY_MS = 86_400_000
@@ -9,11 +10,13 @@ export const DAY_MS = 86_400_000
 export const dayName = (ms: number) => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
 
 /** An engine whose days pass as fast as a test wants, with the work that makes and drops their partitions. */
-export async function retentionWorld(options: EngineOptions = {}) {
+export async function retentionWorld(options: EngineOptions & { timeCheck?: TimeCheck } = {}) {
   const clock = movableClock()
   const engine = await startEngine({ clock, worker: false, ...options })
   const log = options.log ?? silentLog
-  const retain = () => dropOldDays({ ...engine, log, patienceMs: 300, lockTimeoutMs: 300 })
+  // Tests let a month pass in a moment.
+  const timeCheck = options.timeCheck ?? (() => true)
+  const retain = () => dropOldDays({ ...engine, log, timeCheck, patienceMs: 300, lockTimeoutMs: 300 })
   return {
     ...engine,
     clock,

@@ -37,6 +37,18 @@ test('what was swept is looked at again for an hour, and not for ever', async ()
   expect(Math.round((await sweptUntil()) / 60_000)).toBe(70)
 })
 
+test('a clock that was ahead for a moment does not keep the sweeper from what is lost afterwards', async () => {
+  const clock = movableClock()
+  const engine = await startEngine({ clock, worker: false })
+  clock.forward(5 * 86_400_000)
+  for (let n = 0; n < 6; n++) await sweepEvents(engine)
+  clock.forward(-5 * 86_400_000)
+  await engine.publish(2)
+  await engine.db.sql`delete from postrider_queue.job where name = 'outbox'`
+  clock.forward(11 * 60_000)
+  expect(await sweepEvents(engine)).toBe(2)
+})
+
 test('a delivery without its ticket, and one that waits unnoticed, go after all', async () => {
   const receiver = await receiverOf()
   const engine = await startEngine({ worker: false })
@@ -78,4 +90,20 @@ test('a lane that lost its head, or whose head is over, goes on', async () => {
   expect(await sweepDeliveries(engine)).toEqual({ ...NOTHING, lanes: 2 })
   await receiver.waitForRequests(4)
   await eventually(async () => expect(await sweepDeliveries(engine)).toEqual(NOTHING))
+})
+
+test('thousands are set on their way in one sweep', async () => {
+  const clock = movableClock()
+  const engine = await startEngine({ clock, worker: false })
+  await engine.db.sql`update postrider.installation set created_at = ${clock.now().toISOString()}`
+  const endpoint = await engine.addEndpoint('http://127.0.0.1:9/hook')
+  for (let n = 0; n < 5; n++) await engine.publish(500)
+  await engine.db.sql`
+    insert into postrider.deliveries (id, tenant_id, event_id, endpoint_id, event_type, ticket_id, created_at)
+    select id, tenant_id, id, ${endpoint}, type, gen_random_uuid(), now() from postrider.events`
+  await engine.db.sql`delete from postrider_queue.job where name = 'outbox'`
+  clock.forward(11 * 60_000)
+  expect(await sweepEvents(engine)).toBe(2500)
+  expect(await sweepEvents(engine)).toBe(0)
+  expect(await sweepDeliveries(engine)).toEqual({ ...NOTHING, ticketless: 2500 })
 })

@@ -17,6 +17,7 @@ import { type Log, silentLog } from '../../src/log.ts'
 import { type Address, type Db, openClient, type PoolOptions } from '../../src/postgres/client.ts'
 import type { Clock } from '../../src/postgres/clock.ts'
 import type { Retention } from '../../src/postgres/days.ts'
+import { createScans } from '../../src/postgres/scans.ts'
 import type { TicketQueue } from '../../src/queue/tickets.ts'
 import { createWake } from '../../src/queue/wake.ts'
 import { createReplayProgress } from '../../src/replays/progress.ts'
@@ -127,6 +128,7 @@ export async function startEngine(options: EngineOptions = {}) {
     address,
     db,
     queue,
+    scans: createScans(db),
     tickets,
     wake,
     clock,
