@@ -1,4 +1,4 @@
-import { createApp, type Started } from './app.ts'
+import type { Started } from './app.ts'
 import { type Config, readConfig } from './config.ts'
 import { parseNetworks } from './egress/address-rules.ts'
 import { parseProxy } from './egress/proxy-url.ts'
@@ -18,6 +18,8 @@ async function main(): Promise<void> {
   })
   const log = createLog(config.logLevel)
   for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
+  // Only now: what it is made of takes a second to load, and nobody waits for that to be told of a fault above.
+  const { createApp } = await import('./app.ts')
   const app = createApp(config, log)
 
   let stoppingSince: number | null = null

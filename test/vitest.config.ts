@@ -12,7 +12,10 @@ export default defineConfig({
     globalSetup: ['test/support/postgres.ts'],
     setupFiles: ['test/support/setup.ts'],
     exclude: ['test/bench/**', 'test/receivers/**', 'test/long/**'],
-    testTimeout: 30_000,
+    // It ends what hangs. On a machine with ten times its load, launching a server takes half a minute.
+    testTimeout: 60_000,
+    // Vitest's own second is less than a busy machine may take for anything.
+    expect: { poll: { timeout: 10_000 } },
     // Tests wait more than they work: two files at a time, also where Vitest would take one core less than there are.
     maxWorkers: 2,
     hookTimeout: 60_000,

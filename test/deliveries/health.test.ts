@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { type EndpointId, publicId, type TenantId } from '../../schema/ids.ts'
 import { resumeEndpoint, updateEndpoint } from '../../src/endpoints/save.ts'
+import { testEndpoint } from '../../src/routing/test-delivery.ts'
 import { receiverOf } from '../egress/world.ts'
 import { type Engine, movableClock, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
@@ -147,10 +148,16 @@ test('a new URL begins anew', async () => {
 })
 
 test('tests and what failed on our side say nothing about an endpoint', async () => {
-  const { engine, receiver, id, endpoint, db } = await world()
+  const { engine, receiver, id, endpoint, db, tenantId } = await world()
+  const nothing = { health: 'HEALTHY', failingSince: null, failedAttempts: 0, allowance: null }
+  receiver.answers(503)
+  await testEndpoint(engine, tenantId, id, null)
+  await eventually(async () => expect(await engine.attempts()).toMatchObject([{ trigger: 'TEST', status: 503 }]))
+  expect(await endpoint(id)).toMatchObject(nothing)
+
   await db.sql`update postrider.secrets set sealed = decode('00', 'hex') where endpoint_id = ${id}`
   await attempt(engine, id)
   expect((await engine.attempts()).at(-1)).toMatchObject({ errorClass: 'INTERNAL' })
-  expect(await endpoint(id)).toMatchObject({ failingSince: null, failedAttempts: 0, allowance: null })
-  expect(receiver.requests).toHaveLength(0)
+  expect(await endpoint(id)).toMatchObject(nothing)
+  expect(receiver.requests).toHaveLength(1)
 })

@@ -34,11 +34,11 @@ test('per key strictly in order, with four producers, two routers, two workers a
   const published: Record<string, string[]> = {}
   let failing = ''
   const produce = async (producer: number) => {
-    for (let n = 0; n < 250; n++) {
+    for (let n = 0; n < 100; n++) {
       const key = `key ${producer}-${n % 5}`
       const event = await publishOne(n % 2 === 0 ? one : other, key, { producer, n })
       published[key] = [...(published[key] ?? []), event]
-      if (producer === 2 && n === 102) failing = event
+      if (producer === 2 && n === 42) failing = event
     }
   }
   const seen: { event: string; status: number; at: number }[] = []
@@ -50,11 +50,11 @@ test('per key strictly in order, with four producers, two routers, two workers a
     return status
   })
   await Promise.all([0, 1, 2, 3].map(produce))
-  await ordered.waitForRequests(1002, 30_000)
-  await free.waitForRequests(1000, 30_000)
+  await ordered.waitForRequests(402, 30_000)
+  await free.waitForRequests(400, 30_000)
 
   const delivered = seen.filter(({ status }) => status === 200).map(({ event }) => event)
-  expect(delivered).toHaveLength(1000)
+  expect(delivered).toHaveLength(400)
   for (const [key, events] of Object.entries(published)) {
     const order = new Set(events)
     expect(
@@ -67,7 +67,7 @@ test('per key strictly in order, with four producers, two routers, two workers a
   const [first, , last] = seen.filter(({ event }) => event === failing)
   const meanwhile = seen.filter(({ event, at }) => !lane.has(event) && at > (first?.at ?? 0) && at < (last?.at ?? 0))
   const ofLane = seen.filter(({ event, at }) => lane.has(event) && at > (first?.at ?? 0) && at < (last?.at ?? 0))
-  expect(meanwhile.length).toBeGreaterThan(100)
+  expect(meanwhile.length).toBeGreaterThan(20)
   expect(ofLane.map(({ event }) => event)).toEqual([failing])
 
   const sequences = new Map<string, number[]>()
@@ -76,7 +76,7 @@ test('per key strictly in order, with four producers, two routers, two workers a
     const key = Object.keys(published).find((key) => published[key]?.includes(idOf(request))) as string
     sequences.set(key, [...(sequences.get(key) ?? []), Number(request.headers['webhook-sequence'])])
   }
-  for (const numbers of sequences.values()) expect(numbers).toEqual(Array.from({ length: 50 }, (_, index) => index + 1))
+  for (const numbers of sequences.values()) expect(numbers).toEqual(Array.from({ length: 20 }, (_, index) => index + 1))
   expect(free.requests.every(({ headers }) => headers['webhook-sequence'] === undefined)).toBe(true)
   const [left] = await one.db.sql`select count(*)::int from postrider.lane_outbox`
   expect(left).toEqual({ count: 0 })
@@ -209,7 +209,7 @@ test('events without a key are no slower at an endpoint that orders by key', asy
   await engine.change(id, { ordering: 'PER_KEY' })
   await engine.publish(200)
   // At 20 a second, one round of the promoter, it would take ten.
-  await receiver.waitForRequests(200, 3000)
+  await receiver.waitForRequests(200, 7000)
 })
 
 test('a cancelled delivery at the head, or behind it, does not hold up its lane', async () => {

@@ -8,7 +8,7 @@ import { movableClock, SECRET, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 
 // On top of the jitter: claiming, sending and a busy machine.
-const LATE_MS = 400
+const LATE_MS = 2000
 
 test('a receiver that fails three times is asked again on the schedule until it takes the event', async () => {
   const receiver = await receiverOf()
@@ -34,8 +34,9 @@ test('a receiver that fails three times is asked again on the schedule until it 
   for (const { headers, body } of requests) {
     expect(new Webhook(SECRET).verify(body, headers)).toMatchObject({ id, data: { index: 0 } })
   }
-  expect(new Set(requests.map(({ headers }) => headers['webhook-timestamp'])).size).toBe(4)
-  expect(new Set(requests.map(({ headers }) => headers['webhook-signature'])).size).toBe(4)
+  // The first two may fall into one second: there may be less than one between them.
+  expect(new Set(requests.map(({ headers }) => headers['webhook-timestamp'])).size).toBeGreaterThanOrEqual(3)
+  expect(new Set(requests.map(({ headers }) => headers['webhook-signature'])).size).toBeGreaterThanOrEqual(3)
 
   const [delivery] = await eventually(async () => {
     const rows = await deliveries()
@@ -68,7 +69,7 @@ test('a receiver that fails three times is asked again on the schedule until it 
     expect(JSON.parse(row.requestHeaders)).toContainEqual(['webhook-signature', request?.headers['webhook-signature']])
     expect(JSON.parse(row.responseHeaders as string)).toContainEqual(['x-try', String(index)])
   }
-  expect(await ticketsIn('retry')).toBe(0)
+  await eventually(async () => expect(await ticketsIn('retry')).toBe(0))
 })
 
 test('a delivery whose last attempt fails is FAILED', async () => {

@@ -8,6 +8,7 @@ import { type OutboxTicket, route } from '../../src/routing/route.ts'
 import { receiverOf } from '../egress/world.ts'
 import { startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
+import { waitingForLocks } from '../support/locks.ts'
 
 /** An engine that is driven by hand, step by step. */
 async function world(settings: { maxInFlight?: number; events?: number } = {}) {
@@ -149,7 +150,7 @@ test('sessions that die while they settle cost attempts at most, never a deliver
   const admin = await startEngine({ worker: false, address: engine.address })
   let terminated = 0
   let events = 0
-  for (const deadline = performance.now() + 10_000; terminated < 3 && performance.now() < deadline; events += 20) {
+  for (const deadline = performance.now() + 20_000; terminated < 3 && performance.now() < deadline; events += 20) {
     await engine.publish(20)
     // Only those in the middle of settling: a claim whose answer is lost comes back after a minute, too late for a test.
     const ended = await admin.db.sql`
@@ -180,10 +181,7 @@ test('a deadlock while settling is resolved, and everything is settled', async (
   await other`select pg_advisory_xact_lock(7768310002)`
   await engine.publish(20)
   await receiver.waitForRequests(20)
-  await eventually(async () => {
-    const waiting = await engine.db.sql`select from pg_locks where locktype = 'advisory' and not granted`
-    expect(waiting.length).toBeGreaterThan(0)
-  })
+  await eventually(async () => expect(await waitingForLocks(engine.db, 'advisory')).toBeGreaterThan(0))
   await other`select from postrider.deliveries for update`.catch(() => {})
   await other`rollback`
   other.release()

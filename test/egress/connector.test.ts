@@ -6,6 +6,7 @@ import { newOpening } from '../../src/egress/opening.ts'
 import type { Resolve } from '../../src/egress/resolver.ts'
 import { type Target, targetOf } from '../../src/egress/target.ts'
 import { silentLog } from '../../src/log.ts'
+import { eventually } from '../support/eventually.ts'
 import { startRawReceiver } from '../support/receiver.ts'
 import { egressOf, receiverOf } from './world.ts'
 
@@ -138,7 +139,7 @@ test('a socket that ended up elsewhere is closed and blocked', async () => {
 
   expect(opening.remoteAddress).toBeNull()
   expect(log.error).toHaveBeenCalledTimes(1)
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(receiver.sockets.every((socket) => socket.readableEnded || socket.destroyed)).toBe(true),
   )
 })

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { errors } from 'undici'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { onRawRequest, type RawReceiver } from '../support/receiver.ts'
 import { floods } from './misbehaviours.ts'
 import { egressOf, rawReceiverOf, receiverOf, saying } from './world.ts'
@@ -25,7 +26,7 @@ test('an endless body is left at the cap, and the status decides', async () => {
   expect(result.bodyBytes).toBeGreaterThan(1024 * 1024)
   expect(result.bodyBytes).toBeLessThan(2 * 1024 * 1024)
   expect(performance.now() - startedAt).toBeLessThan(5000)
-  await vi.waitFor(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
+  await eventually(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
 })
 
 test('a body that drips is left at the deadline, and the status decides', async () => {
@@ -43,7 +44,7 @@ test('a body that drips is left at the deadline, and the status decides', async 
   expect(result.bodyBytes).toBeGreaterThan(2)
   expect(result.timings.totalMs).toBeGreaterThanOrEqual(295)
   expect(result.timings.totalMs).toBeLessThan(1000)
-  await vi.waitFor(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
+  await eventually(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
 })
 
 test.each`
@@ -76,7 +77,7 @@ test('headers that never end are a timeout at the deadline', async () => {
 
   expect(result).toMatchObject({ status: null, bodyBytes: null, headers: [], failure: { errorClass: 'TIMEOUT' } })
   expect(result.timings.firstByteMs).toBeGreaterThan(0)
-  await vi.waitFor(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
+  await eventually(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
 })
 
 test('no answer at all is a timeout at the deadline', async () => {
@@ -231,7 +232,7 @@ test('what comes while nothing is asked for ends the socket, even line breaks, w
   const egress = egressOf({ idleMs: 60_000 })
   expect(await egress.post(receiver.url)).toMatchObject({ status: 200 })
 
-  await vi.waitFor(() => expect(receiver.sockets[0]?.readableEnded).toBe(true))
+  await eventually(() => expect(receiver.sockets[0]?.readableEnded).toBe(true))
   expect(await egress.post(receiver.url)).toMatchObject({ status: 200, reusedSocket: false })
 })
 

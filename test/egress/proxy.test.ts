@@ -7,6 +7,7 @@ import type { Dial } from '../../src/egress/connector.ts'
 import { parseProxy } from '../../src/egress/proxy-url.ts'
 import type { EgressOptions } from '../../src/egress/request.ts'
 import { silentLog } from '../../src/log.ts'
+import { eventually } from '../support/eventually.ts'
 import { type Behaviour, startProxy } from '../support/proxy.ts'
 import { onRawRequest } from '../support/receiver.ts'
 import { authority, valid } from './certificates.ts'
@@ -127,7 +128,7 @@ test.each<[string, Behaviour, string]>([
     expect.any(String),
   )
   expect(JSON.stringify([egress.log.warn.mock.calls, failure])).not.toContain('hunter2')
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect([...proxy.sockets].every((socket) => socket.destroyed || socket.readableEnded)).toBe(true),
   )
 })

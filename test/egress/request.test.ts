@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
+import { eventually } from '../support/eventually.ts'
 import { onRawRequest, startReceiver } from '../support/receiver.ts'
 import { egressOf, rawReceiverOf, receiverOf, saying } from './world.ts'
 
@@ -188,7 +189,7 @@ test('idle sockets are closed after a while', async () => {
     }),
   )
   await egressOf({ idleMs: 100 }).post(receiver.url)
-  await vi.waitFor(() => expect(receiver.sockets[0]?.readableEnded).toBe(true), 3000)
+  await eventually(() => expect(receiver.sockets[0]?.readableEnded).toBe(true))
 })
 
 test('a socket is not used for ever, however busy: a host that has moved is noticed', async () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { createServer, type TLSSocket } from 'node:tls'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import * as certificates from './certificates.ts'
 import { answers, answersAndCloses, EMPTY } from './misbehaviours.ts'
 import { behindTls, saysAfterHello, tlsAlert, wantsCertificate } from './misbehaviours-tls.ts'
@@ -155,7 +156,7 @@ test('a handshake that never ends leaves no socket behind', async () => {
 
   expect(result.failure).toEqual({ errorClass: 'CONNECT_TIMEOUT', message: expect.stringContaining('TLS handshake') })
   expect(result.timings.totalMs).toBeLessThan(1000)
-  await vi.waitFor(() => expect(receiver.sockets[0]?.readableEnded || receiver.sockets[0]?.destroyed).toBe(true))
+  await eventually(() => expect(receiver.sockets[0]?.readableEnded || receiver.sockets[0]?.destroyed).toBe(true))
 })
 
 test('a ServerHello that comes in pieces, the first as long as an alert, is waited for', async () => {
@@ -220,5 +221,5 @@ test('a socket of TLS is used again, and closing closes the one below it', async
 
   await egress.close()
 
-  await vi.waitFor(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
+  await eventually(() => expect(receiver.sockets[0]?.destroyed).toBe(true))
 })

@@ -1,5 +1,5 @@
 import { createClient } from 'graphql-ws'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import WebSocket from 'ws'
 import { newId, publicId } from '../../schema/ids.ts'
 import { MOST_RUNNING } from '../../src/replays/start.ts'
@@ -189,13 +189,13 @@ describe('progress', () => {
     await live.next()
     expect(replayProgress.followers()).toBe(1)
     await live.return?.()
-    await vi.waitFor(() => expect(replayProgress.followers()).toBe(0))
+    await eventually(() => expect(replayProgress.followers()).toBe(0))
 
     const two = one.iterate({ query: PROGRESS, variables: { id } })[Symbol.asyncIterator]()
     await two.next()
     two.next().catch(() => {})
     one.terminate()
-    await vi.waitFor(() => expect(replayProgress.followers()).toBe(0))
+    await eventually(() => expect(replayProgress.followers()).toBe(0))
 
     const leaving = new AbortController()
     const response = await fetch(url, {
@@ -205,9 +205,9 @@ describe('progress', () => {
       signal: leaving.signal,
     })
     expect(response.headers.get('content-type')).toBe('text/event-stream')
-    await vi.waitFor(() => expect(replayProgress.followers()).toBe(1))
+    await eventually(() => expect(replayProgress.followers()).toBe(1))
     leaving.abort()
-    await vi.waitFor(() => expect(replayProgress.followers()).toBe(0))
+    await eventually(() => expect(replayProgress.followers()).toBe(0))
   })
 
   test('of an absent or foreign one is an error', async () => {

@@ -1,9 +1,11 @@
 import { once } from 'node:events'
 import { createClient } from 'graphql-ws'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import WebSocket from 'ws'
 import { type Feed, type FeedItem, FeedOverflow } from '../../src/attempts/feed.ts'
 import { startApi } from '../graphql/api.ts'
+import { eventually } from '../support/eventually.ts'
+import { waitingForLocks } from '../support/locks.ts'
 import { startReceiver } from '../support/receiver.ts'
 
 const WATCH =
@@ -50,7 +52,7 @@ test('attempts arrive over WebSocket as they are recorded, and a new connection 
   const one = client(url, { authorization: `Bearer ${adminKey}` })
   const live = recorded(one.iterate({ query: WATCH }))
   const first = live.next()
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(1))
+  await eventually(() => expect(feed.subscribers()).toBe(1))
   await publish('a')
   expect((await first).attempt).toMatchObject({
     eventType: 'a',
@@ -58,14 +60,14 @@ test('attempts arrive over WebSocket as they are recorded, and a new connection 
     request: { body: expect.stringContaining('"type":"a"') },
   })
   await live.return()
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(0))
+  await eventually(() => expect(feed.subscribers()).toBe(0))
 
   await publish('b')
   const two = client(url, { Authorization: `Bearer ${adminKey}` })
   const again = recorded(two.iterate({ query: WATCH, variables: { after: (await first).cursor } }))
   expect((await again.next()).attempt?.eventType).toBe('b')
   await two.dispose()
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(0))
+  await eventually(() => expect(feed.subscribers()).toBe(0))
   await one.dispose()
 })
 
@@ -79,7 +81,7 @@ test('the same over SSE; a client that leaves is noticed', async () => {
     signal: leaving.signal,
   })
   expect(response.headers.get('content-type')).toBe('text/event-stream')
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(1))
+  await eventually(() => expect(feed.subscribers()).toBe(1))
   await publish('a')
   await publish('b')
   let text = ''
@@ -90,7 +92,7 @@ test('the same over SSE; a client that leaves is noticed', async () => {
   expect(text).toContain('"eventType":"b"')
   expect(text).not.toContain('"eventType":"a"')
   leaving.abort()
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(0))
+  await eventually(() => expect(feed.subscribers()).toBe(0))
   const began = Date.now()
   await server.close()
   expect(Date.now() - began).toBeLessThan(1000)
@@ -106,11 +108,11 @@ test('closing the server ends what is live, on both transports', async () => {
     headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${adminKey}` },
     body: JSON.stringify({ query: WATCH }),
   })
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(2))
+  await eventually(() => expect(feed.subscribers()).toBe(2))
   const began = Date.now()
   await server.close()
   expect(Date.now() - began).toBeLessThan(3000)
-  await vi.waitFor(() => expect(feed.subscribers()).toBe(0))
+  await eventually(() => expect(feed.subscribers()).toBe(0))
   await expect(overSocket).rejects.toBeDefined()
   await expect(response.text()).rejects.toBeDefined()
 })
@@ -131,7 +133,7 @@ test('a server that stops says so to its load balancer first, then to WebSockets
   })
   await held.promise
   const underWay = ask('mutation { eventPublish(input: { type: "a", payload: 1 }) { event { id } } }')
-  await vi.waitFor(async () => expect(await db.sql`select from pg_locks where not granted`).toHaveLength(1))
+  await eventually(async () => expect(await waitingForLocks(db)).toBe(1))
 
   const closing = server.close()
 

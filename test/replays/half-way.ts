@@ -1,13 +1,12 @@
 import { expect, onTestFinished } from 'vitest'
-import { deliveryIdOf, type EndpointId, newId, parsePublicId, type TenantId } from '../../schema/ids.ts'
+import { type EndpointId, parsePublicId } from '../../schema/ids.ts'
 import type { Db } from '../../src/postgres/client.ts'
 import { type Api, createEndpoint, databaseUrl, publish, startServer } from '../support/app.ts'
 import { createDatabase, openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { percentile95 } from '../support/latency.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
-
-const CHUNK = 5000
+import { insertSettled } from './rows.ts'
 
 /** The real server with an endpoint whose deliveries, so many of them, have all failed. */
 export async function failedDeliveries(count: number) {
@@ -18,25 +17,8 @@ export async function failedDeliveries(count: number) {
   onTestFinished(() => receiver.close())
   const endpoint = await createEndpoint(server.api, { url: receiver.url, retry: { delaysSeconds: [1, 1, 1] } })
   const endpointId = parsePublicId('ep', endpoint.id) as EndpointId
-  for (let done = 0; done < count; done += CHUNK) await insertFailed(db, endpointId, Math.min(CHUNK, count - done))
+  await insertSettled(db, endpointId, count)
   return { server, api: server.api, db, receiver, endpoint: endpoint.id }
-}
-
-async function insertFailed(db: Db, endpoint: EndpointId, count: number): Promise<void> {
-  const at = new Date(Date.now() - 3000)
-  const events = Array.from({ length: count }, () => newId<'evt'>(at))
-  const deliveries = events.map((event) => deliveryIdOf(event, endpoint))
-  const [tenant] = await db.sql<
-    { id: TenantId }[]
-  >`select tenant_id as id from postrider.endpoints where id = ${endpoint}`
-  const [tenantId, time] = [tenant?.id as TenantId, at.toISOString()]
-  await db.sql`insert into postrider.events (id, tenant_id, type, channels, occurred_at, routed_at)
-    select id, ${tenantId}, 'invoice.paid', '{}', ${time}, ${time} from unnest(${events as never}::uuid[]) as made (id)`
-  await db.sql`insert into postrider.event_payloads (id, payload) select id, '{"a":1}' from unnest(${events as never}::uuid[]) as made (id)`
-  await db.sql`insert into postrider.deliveries (
-      id, tenant_id, event_id, endpoint_id, event_type, state, attempts_made, scheduled_attempts_made, created_at, settled_at
-    ) select id, ${tenantId}, event_id, ${endpoint}, 'invoice.paid', 'FAILED', 4, 4, ${time}, ${time}
-    from unnest(${deliveries as never}::uuid[], ${events as never}::uuid[]) as made (id, event_id)`
 }
 
 export type Replay = { id: string; state: string; total: number; redelivered: number; skipped: number }
@@ -55,8 +37,13 @@ export async function readReplay(api: Api, id: string): Promise<Replay> {
   return (await api.ask<{ replay: Replay }>(`query ($id: ID!) { replay(id: $id) ${FIELDS} }`, { id })).replay
 }
 
-export const cancelReplay = (api: Api, id: string) =>
-  api.ask('mutation ($id: ID!) { replayCancel(id: $id) { userErrors { message } } }', { id })
+export async function cancelReplay(api: Api, id: string): Promise<void> {
+  const { replayCancel } = await api.ask<{ replayCancel: { userErrors: unknown[] } }>(
+    'mutation ($id: ID!) { replayCancel(id: $id) { userErrors { message } } }',
+    { id },
+  )
+  expect(replayCancel.userErrors).toEqual([])
+}
 
 export function reaching(api: Api, id: string, expected: Partial<Replay>, withinMs: number): Promise<Replay> {
   return watched(api, id, withinMs, (replay) => expect(replay).toMatchObject(expected))

@@ -3,6 +3,7 @@ import { type DeliveryId, publicId } from '../../schema/ids.ts'
 import { deleteEndpoint } from '../../src/endpoints/save.ts'
 import { testEndpoint } from '../../src/routing/test-delivery.ts'
 import { eventually } from '../support/eventually.ts'
+import { insertSettled } from './rows.ts'
 import { idsOf, replayWorld } from './world.ts'
 
 describe('a replay', () => {
@@ -157,17 +158,20 @@ describe('a replay', () => {
   })
 
   test('does not send again what failed after it was started', async () => {
-    const { engine, receiver, settled, start, ended, endpoint } = await replayWorld({ worker: false })
-    void settled
-    receiver.answers(500)
+    const { engine, receiver, endpoint, start, ended } = await replayWorld({ worker: false })
+    await insertSettled(engine.db, endpoint, 5)
+    await insertSettled(engine.db, endpoint, 3, { type: 'late' })
+    await engine.db.sql`
+      update postrider.deliveries set state = 'PENDING', waiting_for = 'ALLOWANCE', settled_at = null where event_type = 'late'`
     const id = await start({ deliveries: {} })
-    expect(await ended(id)).toMatchObject({ total: 0 })
-    const worker = await replayWorld({ address: engine.address })
-    await worker.engine.publish(5)
-    await eventually(async () => {
-      expect((await engine.deliveries(endpoint)).filter(({ state }) => state === 'FAILED')).toHaveLength(5)
-    })
-    expect(receiver.requests).toHaveLength(5)
+    await engine.db.sql`
+      update postrider.deliveries set state = 'FAILED', waiting_for = null, settled_at = now() + interval '2 seconds'
+      where event_type = 'late'`
+    await replayWorld({ address: engine.address })
+    expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 8, redelivered: 5, skipped: 3 })
+    await receiver.waitForRequests(5)
+    const late = (await engine.deliveries()).filter(({ eventType }) => eventType === 'late')
+    expect(late).toMatchObject(Array(3).fill({ state: 'FAILED', attemptsMade: 4, replayId: null }))
   })
 
   test('to several endpoints does not stop at one that hangs', async () => {
@@ -219,16 +223,16 @@ test('a replay that cannot be taken on holds up no other', async () => {
 
 describe('an endpoint', () => {
   test('that is paused gets its replay when it is resumed, after what is new', async () => {
-    const { engine, receiver, endpoint, settled, preview, start, ended, replay } = await replayWorld()
-    receiver.answers(404)
-    await settled(300)
+    const { engine, receiver, endpoint, preview, start, ended, replay } = await replayWorld()
+    // More than one step takes.
+    await insertSettled(engine.db, endpoint, 60)
     await engine.change(endpoint, { state: 'PAUSED' })
     const select = { deliveries: { endpointIds: [publicId('ep', endpoint)] } }
     expect((await preview(select)).warnings.map(({ code }) => code)).toContain('ENDPOINT_PAUSED')
     const id = await start(select)
-    expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 300, redelivered: 300 })
+    expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 60, redelivered: 60 })
     expect(await engine.deliveries()).toMatchObject(
-      Array(300).fill({
+      Array(60).fill({
         state: 'PENDING',
         waitingFor: 'REPLAY',
         ticketId: null,
@@ -237,19 +241,17 @@ describe('an endpoint', () => {
       }),
     )
     const [young] = await engine.publish()
-    await eventually(async () => expect(await engine.deliveries()).toHaveLength(301))
+    await eventually(async () => expect(await engine.deliveries()).toHaveLength(61))
 
-    const before = receiver.requests.length
-    receiver.answers(200)
-    await engine.change(endpoint, { state: 'ACTIVE', backlog: true, allowance: null, allowanceReason: null })
+    await engine.change(endpoint, { state: 'ACTIVE', backlog: true })
     engine.wake.signal('promote')
     await eventually(async () => {
       expect((await engine.deliveries()).every(({ state }) => state === 'DELIVERED')).toBe(true)
       expect(await engine.endpoint(endpoint)).toMatchObject({ backlog: false })
     }, 10_000)
-    expect(idsOf(receiver, before).indexOf(publicId('evt', young as never))).toBeLessThan(20)
-    expect(receiver.requests).toHaveLength(before + 301)
-    expect(await replay(id)).toMatchObject({ redelivered: 300 })
+    expect(idsOf(receiver).indexOf(publicId('evt', young as never))).toBeLessThan(20)
+    expect(receiver.requests).toHaveLength(61)
+    expect(await replay(id)).toMatchObject({ redelivered: 60 })
   })
 
   test('that was deleted is refused, and one that is deleted meanwhile ends its replay', async () => {

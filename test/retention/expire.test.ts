@@ -9,25 +9,25 @@ import { receiverOf } from '../egress/world.ts'
 import { eventually } from '../support/eventually.ts'
 import { dayName, type RetentionWorld, retentionWorld } from './world.ts'
 
-// Deliveries are dropped with their payloads where both are kept for 30 days: to see what became of them, rows are kept longer.
-const LATER = { days: 60, bodyDays: 30 }
+// Few days: each that passes costs partitions of every table. Deliveries are dropped with their payloads where both are kept as
+// long: to see what became of them, rows are kept longer.
+const LATER = { days: 6, bodyDays: 3 }
+const AS_LONG = { days: 3, bodyDays: 3 }
 
 /** Puts deliveries of some events to an endpoint there, as they are left by whatever keeps them pending. */
 async function pending(world: RetentionWorld, endpoint: EndpointId, events: readonly EventId[], more: object = {}) {
   await world.db.sql`update postrider.events set routed_at = now() where id = any(${events as never}::uuid[])`
-  for (const event of events) {
-    const row = {
-      id: deliveryIdOf(event, endpoint),
-      tenant_id: world.tenantId,
-      event_id: event,
-      endpoint_id: endpoint,
-      event_type: 'invoice.paid',
-      waiting_for: 'ALLOWANCE',
-      created_at: world.clock.now().toISOString(),
-      ...more,
-    }
-    await world.db.sql`insert into postrider.deliveries ${world.db.sql(row)}`
-  }
+  const rows = events.map((event) => ({
+    id: deliveryIdOf(event, endpoint),
+    tenant_id: world.tenantId,
+    event_id: event,
+    endpoint_id: endpoint,
+    event_type: 'invoice.paid',
+    waiting_for: 'ALLOWANCE',
+    created_at: world.clock.now().toISOString(),
+    ...more,
+  }))
+  await world.db.sql`insert into postrider.deliveries ${world.db.sql(rows)}`
 }
 
 async function announced(world: RetentionWorld): Promise<{ data: Record<string, unknown> }[]> {
@@ -45,11 +45,11 @@ describe('what is still pending', () => {
     await pending(world, endpoint, [waits as EventId])
     await pending(world, endpoint, [retries as EventId], {
       waiting_for: 'RETRY',
-      next_attempt_at: new Date(world.clock.now().getTime() + 31 * 86_400_000).toISOString(),
+      next_attempt_at: new Date(world.clock.now().getTime() + 4 * 86_400_000).toISOString(),
       attempts_made: 3,
       scheduled_attempts_made: 3,
     })
-    await world.pass(30)
+    await world.pass(3)
     await world.retain()
     expect((await world.deliveries()).map(({ state }) => state)).toEqual(['PENDING', 'PENDING'])
 
@@ -97,7 +97,7 @@ describe('what is still pending', () => {
     await pending(world, endpoint, [operational as EventId], { event_type: 'endpoint.failing' })
     await pending(world, deleted, [ofDeleted as EventId])
     await world.change(deleted, { deletedAt: world.clock.now() })
-    await world.pass(31)
+    await world.pass(4)
     await world.retain()
     expect(await world.deliveries(endpoint)).toMatchObject([
       { state: 'FAILED', failedReason: 'EXPIRED' },
@@ -117,7 +117,7 @@ describe('what is still pending', () => {
       requested_trigger: 'MANUAL',
       requested_at: world.clock.now().toISOString(),
     })
-    await world.pass(31)
+    await world.pass(4)
     await world.retain()
     expect(await world.deliveries()).toMatchObject([{ state: 'DELIVERED', failedReason: null, requestedTrigger: null }])
     expect(await announced(world)).toEqual([])
@@ -135,7 +135,7 @@ describe('what is still pending', () => {
     await world.tickets.enqueue(world.db.sql, 'deliver', [
       { id: ticket, data: { delivery: deliveryIdOf(ticketed as EventId, endpoint), endpoint } },
     ])
-    await world.pass(31)
+    await world.pass(4)
     await world.retain()
     const rows = await world.deliveries(endpoint)
     expect(rows.filter(({ failedReason }) => failedReason === 'EXPIRED')).toHaveLength(451)
@@ -174,10 +174,10 @@ describe('a lane', () => {
     const head = await put(1, {})
     await put(2, { waiting_for: 'ORDER' })
     await lane(head, false)
-    await world.pass(10)
+    await world.pass(1)
     const next = await put(3, { waiting_for: 'ORDER' })
     await world.db.sql`truncate postrider.lane_outbox`
-    await world.pass(21)
+    await world.pass(3)
     await world.retain()
     expect((await world.deliveries()).map(({ state, failedReason }) => [state, failedReason])).toEqual([
       ['FAILED', 'EXPIRED'],
@@ -193,10 +193,10 @@ describe('a lane', () => {
     const settled = world.clock.now().toISOString()
     const head = await put(1, { state: 'FAILED', failed_reason: 'EXHAUSTED', waiting_for: null, settled_at: settled })
     await lane(head, true)
-    await world.pass(10)
+    await world.pass(1)
     const next = await put(2, { waiting_for: 'ORDER' })
     await world.db.sql`truncate postrider.lane_outbox`
-    await world.pass(20)
+    await world.pass(2)
     await world.retain()
     expect(await laneRow()).toEqual({ head, blocked: true })
     await world.pass(1)
@@ -208,7 +208,7 @@ describe('a lane', () => {
   test('is empty when all of it expired', async () => {
     const { world, put, lane, laneRow } = await laneWorld()
     await lane(await put(1, {}), false)
-    await world.pass(31)
+    await world.pass(4)
     await world.retain()
     expect(await laneRow()).toEqual({ head: null, blocked: false })
   })
@@ -224,7 +224,7 @@ describe('an event that was not routed when its day goes', () => {
     await world.change(endpoint, { state: 'PAUSED' })
     const [event] = await world.publish()
     await world.db.sql`delete from postrider_queue.job where name = 'outbox'`
-    await world.pass(31)
+    await world.pass(4)
     await world.retain()
     // Nobody routes here: its day stays.
     expect(await world.daysOf('event_payloads')).toContain(dayName(timeOf(event as EventId)))
@@ -238,9 +238,9 @@ describe('an event that was not routed when its day goes', () => {
   })
 
   test('and cannot be holds its day for a week, and is then counted in the log', async () => {
-    const world = await retentionWorld({ log })
+    const world = await retentionWorld({ log, retention: AS_LONG })
     const events = await world.publish(3)
-    await world.pass(37)
+    await world.pass(10)
     await world.retain()
     expect(await world.count('events')).toBe(3)
     expect(errors).toEqual([])
@@ -254,7 +254,7 @@ describe('an event that was not routed when its day goes', () => {
 describe('the feed', () => {
   test('tells of a gap exactly where something after the cursor was dropped', async () => {
     const receiver = await receiverOf()
-    const world = await retentionWorld({ worker: true })
+    const world = await retentionWorld({ worker: true, retention: AS_LONG })
     await world.addEndpoint(receiver.url)
     const record = async (count: number) => {
       const before = (await world.attempts()).length
@@ -272,9 +272,9 @@ describe('the feed', () => {
     const epoch = Buffer.from(beforeAll, 'base64url').toString().split(':')[0] as string
     const atFirst = writeCursor({ epoch, position: 1, atMs: world.clock.now().getTime() })
     const atSecond = await world.feed.cursor()
-    await world.pass(20)
+    await world.pass(2)
     await record(1)
-    await world.pass(11)
+    await world.pass(2)
     await world.retain()
     expect(await world.attempts()).toHaveLength(1)
     for (const cursor of [beforeAll, atFirst]) {
@@ -284,7 +284,7 @@ describe('the feed', () => {
     // Its day is gone, and nothing after it was dropped.
     expect(await first(atSecond)).toMatchObject({ kind: 'attempt', attempt: { position: 3 } })
 
-    await world.pass(31)
+    await world.pass(4)
     await world.retain()
     expect(await world.attempts()).toEqual([])
     const now = await world.feed.cursor()
@@ -297,7 +297,7 @@ describe('the feed', () => {
   })
 
   test('tells of a gap in the middle where days are dropped while the past is being read', async () => {
-    const world = await retentionWorld()
+    const world = await retentionWorld({ retention: AS_LONG })
     const from = await world.feed.cursor()
     const record = (count: number) =>
       world.db.sql`
@@ -305,7 +305,7 @@ describe('the feed', () => {
         select overlay(${newId(world.clock.now())}::text placing lpad(n::text, 4, '0') from 33)::uuid, ${world.tenantId}, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),
           'a', nextval('postrider.attempt_positions'), 1, 'SCHEDULE', 1, true, 'POST', 'http://127.0.0.1/', '[]', 2 from generate_series(1, ${count}) n`
     await record(700)
-    await world.pass(10)
+    await world.pass(1)
     await record(10)
     const feed = await world.feed.subscribe({ tenant: world.tenantId, filter: readAttemptFilter(null), after: from })
     const read = async (): Promise<unknown> => {
@@ -313,7 +313,7 @@ describe('the feed', () => {
       return value.kind === 'attempt' ? value.attempt.position : value.reason
     }
     expect(await read()).toBe(1)
-    await world.pass(21)
+    await world.pass(3)
     await world.retain()
     const seen: unknown[] = []
     while (seen.at(-1) !== 710) seen.push(await read())

@@ -63,7 +63,7 @@ test.each([500, 410])('a test that is answered %i is over, and the endpoint as i
   await testEndpoint(engine, engine.tenantId, id, null)
   expect(await settled(engine)).toMatchObject([{ state: 'FAILED', attemptsMade: 1, nextAttemptAt: null }])
   expect(await engine.attempts()).toMatchObject([{ trigger: 'TEST', status, number: 1 }])
-  expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE' })
+  expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE', failingSince: null, failedAttempts: 0 })
 })
 
 test('sent again by hand, it is still a test: neither a 410 nor its failures have consequences', async () => {
@@ -83,7 +83,7 @@ test('sent again by hand, it is still a test: neither a 410 nor its failures hav
     if (state === 'FAILED') await engine.redeliverer.retry(engine.tenantId, delivery)
   }
   expect(await engine.attempts()).toMatchObject(Array(3).fill({ trigger: 'TEST' }))
-  expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE' })
+  expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE', failingSince: null, failedAttempts: 0 })
 })
 
 test('a test that waits stays one when it is asked for by hand', async () => {

@@ -21,7 +21,7 @@ test('killed right after it acknowledged: everything arrives after the next star
     const ids = new Set(receiver.requests.map(({ headers }) => headers['webhook-id']))
     expect(ids.size).toBe(acknowledged.length)
     return ids
-  })
+  }, 15_000)
   expect([...arrived].sort()).toEqual([...acknowledged].sort())
 })
 

@@ -1,5 +1,8 @@
 import { createServer } from 'node:net'
 import { expect, inject, onTestFinished, test } from 'vitest'
+import { type App, createApp } from '../../src/app.ts'
+import { readConfig } from '../../src/config.ts'
+import { silentLog } from '../../src/log.ts'
 import type { Db } from '../../src/postgres/client.ts'
 import { checkDatabase } from '../../src/postgres/preflight.ts'
 import { databaseUrl, launch, temporaryDirectory } from '../support/app.ts'
@@ -7,8 +10,8 @@ import { createDatabase, openDatabase } from '../support/database.ts'
 
 const POSTRIDER_MASTER_KEYS = Buffer.alloc(32, 9).toString('base64')
 
-/** What it says before it ends, which it must with exit code 1. */
-async function refusal(environment: Record<string, string>): Promise<string> {
+/** What the process says before it ends, which it must with exit code 1. */
+async function lastWords(environment: Record<string, string>): Promise<string> {
   const POSTRIDER_DATA_DIR = await temporaryDirectory()
   const message = await launch({ POSTRIDER_MASTER_KEYS, POSTRIDER_DATA_DIR, ...environment }).then(
     async (server) => {
@@ -23,21 +26,36 @@ async function refusal(environment: Record<string, string>): Promise<string> {
   return message
 }
 
+/** What the app rejects with: something that has a code, of which the process prints the message alone. */
+async function refusal(environment: Record<string, string>): Promise<{ code: string; message: string }> {
+  const app = await appOf(environment)
+  const error = await app.start().then(
+    () => ({ code: 'it started', message: '' }),
+    (error: { code: string; message: string }) => error,
+  )
+  await app.stop(0)
+  expect(error.code).toMatch(/^[A-Z][A-Z_]+$/)
+  return error
+}
+
+async function appOf(environment: Record<string, string>): Promise<App> {
+  const POSTRIDER_DATA_DIR = await temporaryDirectory()
+  return createApp(readConfig({ PORT: '0', POSTRIDER_MASTER_KEYS, POSTRIDER_DATA_DIR, ...environment }), silentLog)
+}
+
 test('every fault of the configuration is told at once, by name, and no secret with it', async () => {
-  const message = await refusal({
+  const message = await lastWords({
     PORT: 'no',
     DATABASE_URL: 'mysql://root:hunter2@db/x',
     POSTRIDER_ROLE: 'boss',
     POSTRIDER_MASTER_KEYS: '',
+    POSTRIDER_ALLOW_NETWORKS: '10.0.0.0/33, localhost',
   })
   expect(message).toMatch(/PORT must be a whole number/)
   expect(message).toMatch(/DATABASE_URL must look like/)
   expect(message).toMatch(/POSTRIDER_ROLE must be all, api or worker/)
+  expect(message).toMatch(/POSTRIDER_ALLOW_NETWORKS: .*10\.0\.0\.0\/33/)
   expect(message).not.toContain('hunter2')
-})
-
-test('a malformed list of networks', async () => {
-  expect(await refusal({ POSTRIDER_ALLOW_NETWORKS: '10.0.0.0/33, localhost' })).toMatch(/10\.0\.0\.0\/33/)
 })
 
 test('a server that is not there', async () => {
@@ -45,7 +63,7 @@ test('a server that is not there', async () => {
   await new Promise((resolve) => free.once('listening', resolve))
   const { port } = free.address() as { port: number }
   await new Promise((resolve) => free.close(resolve))
-  const message = await refusal({ DATABASE_URL: `postgres://someone:hunter2@127.0.0.1:${port}/postrider` })
+  const message = await lastWords({ DATABASE_URL: `postgres://someone:hunter2@127.0.0.1:${port}/postrider` })
   expect(message).toMatch(/Nothing listens where DATABASE_URL points/)
   expect(message).not.toContain('hunter2')
 })
@@ -55,16 +73,14 @@ test('something that is no Postgres', async () => {
   await new Promise((resolve) => other.once('listening', resolve))
   onTestFinished(() => void other.close())
   const { port } = other.address() as { port: number }
-  expect(await refusal({ DATABASE_URL: `postgres://someone@127.0.0.1:${port}/postrider` })).toMatch(
-    /may not be PostgreSQL|does not answer/,
-  )
+  const { message } = await refusal({ DATABASE_URL: `postgres://someone@127.0.0.1:${port}/postrider` })
+  expect(message).toMatch(/may not be PostgreSQL|does not answer/)
 })
 
 test('a database that is not there', async () => {
   const address = inject('postgresAddress')
-  expect(await refusal({ DATABASE_URL: databaseUrl({ ...address, database: 'no_such' }) })).toMatch(
-    /no database of that name/,
-  )
+  const { message } = await refusal({ DATABASE_URL: databaseUrl({ ...address, database: 'no_such' }) })
+  expect(message).toMatch(/no database of that name/)
 })
 
 test('a role that may not create schemas', async () => {
@@ -73,15 +89,22 @@ test('a role that may not create schemas', async () => {
   const role = `guest_${address.database}`
   await admin.sql.unsafe(`drop schema postrider cascade; create role ${role} login`)
   onTestFinished(() => admin.sql.unsafe(`drop role ${role}`).then(() => {}))
-  expect(await refusal({ DATABASE_URL: databaseUrl({ ...address, user: role }) })).toMatch(/grant create on database/)
+  expect(await refusal({ DATABASE_URL: databaseUrl({ ...address, user: role }) })).toMatchObject({
+    code: 'DATABASE_RIGHTS',
+    message: expect.stringMatching(/grant create on database/),
+  })
 })
 
 test('other master keys than those that sealed the secrets', async () => {
   const DATABASE_URL = databaseUrl(await createDatabase())
-  const first = await launch({ DATABASE_URL, POSTRIDER_MASTER_KEYS, POSTRIDER_DATA_DIR: await temporaryDirectory() })
+  const first = await appOf({ DATABASE_URL })
+  await first.start()
   await first.stop()
   const other = Buffer.alloc(32, 1).toString('base64')
-  expect(await refusal({ DATABASE_URL, POSTRIDER_MASTER_KEYS: other })).toMatch(/sealed with another master key/)
+  expect(await refusal({ DATABASE_URL, POSTRIDER_MASTER_KEYS: other })).toMatchObject({
+    code: 'WRONG_MASTER_KEYS',
+    message: expect.stringMatching(/sealed with another master key/),
+  })
 })
 
 test.each([

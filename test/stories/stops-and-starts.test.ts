@@ -6,6 +6,7 @@ import { announcePresence } from '../../src/postgres/presence.ts'
 import { createEndpoint, launch, publish, settingsFor } from '../support/app.ts'
 import { createDatabase, openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { waitingForLocks } from '../support/locks.ts'
 import { startReceiver } from '../support/receiver.ts'
 
 /** As if another process were there, so that whoever starts does not take all claims for those of the dead. */
@@ -30,11 +31,7 @@ async function holdPublishes(address: Exclude<Address, string>) {
   await held.promise
   return {
     /** Resolves when somebody waits. */
-    waited: () =>
-      eventually(async () => {
-        const [row] = await db.sql`select count(*)::int as n from pg_locks where not granted`
-        expect(row?.n).toBeGreaterThan(0)
-      }),
+    waited: () => eventually(async () => expect(await waitingForLocks(db)).toBeGreaterThan(0)),
     async release() {
       end.resolve()
       await holding
@@ -103,10 +100,7 @@ test('stopped while it waits for another one to migrate: it goes, and calls that
   const launched = launch(await settingsFor(address), (spawned) => {
     child = spawned
   }).catch((error: Error) => error.message)
-  await eventually(async () => {
-    const waiting = await db.sql`select from pg_locks where locktype = 'advisory' and not granted`
-    expect(waiting).toHaveLength(1)
-  }, 15_000)
+  await eventually(async () => expect(await waitingForLocks(db, 'advisory')).toBe(1), 15_000)
 
   child?.kill('SIGTERM')
 

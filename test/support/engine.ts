@@ -62,6 +62,8 @@ export type EngineOptions = {
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
   replaysPerSecond?: number
+  /** As in POSTRIDER_ALLOW_NETWORKS. */
+  allowNetworks?: string
 }
 
 /** The engine of one process on a real database, without the API: publisher, feed, and a worker unless told not to. */
@@ -80,7 +82,11 @@ export async function startEngine(options: EngineOptions = {}) {
   const wake = await createWake(await openClient(address, { max: 2, name: 'wake', log }), log)
   const { tickets } = queue
   const sealer = createSealer(KEYS)
-  const urlRules = { allowNetworks: parseNetworks('127.0.0.0/8'), allowHosts: new Set<string>(), httpsOnly: false }
+  const urlRules = {
+    allowNetworks: parseNetworks(options.allowNetworks ?? '127.0.0.0/8'),
+    allowHosts: new Set<string>(),
+    httpsOnly: false,
+  }
   const egress = createEgress({ ...urlRules, ...options.egress })
   const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
   const heartbeat = options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }

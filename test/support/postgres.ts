@@ -36,6 +36,8 @@ export default async function setup(project: TestProject) {
     await remove(dataDir)
     throw error
   })
+  // For every process of this run, those that tests launch before all.
+  process.env.NODE_COMPILE_CACHE = `${dataDir}-compiled`
   const postgres = await loadPostgres()
   const admin = postgres({ ...server.admin, max: 1 })
   await admin`alter role ${admin(server.address.user)} createdb`
@@ -78,5 +80,6 @@ async function createTemplate(address: PostgresAddress): Promise<string> {
 }
 
 async function remove(dataDir: string) {
-  for (const path of [dataDir, `${dataDir}-shelter`]) await rm(path, { recursive: true, force: true })
+  for (const path of [dataDir, `${dataDir}-shelter`, `${dataDir}-compiled`])
+    await rm(path, { recursive: true, force: true })
 }
