@@ -16,6 +16,7 @@ import { type Address, type Db, openClient, openPool, type PoolOptions } from '.
 import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { keepRunning } from './postgres/keep-running.ts'
+import { withOutages } from './postgres/outage.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence, EVERYBODY_IS_BACK_MS } from './postgres/presence.ts'
 import type { QueueOptions } from './queue/open.ts'
@@ -67,7 +68,8 @@ const CLOCK_SYNC_MS = 60_000
 const PREDECESSOR_PATIENCE_MS = 3000
 
 /** Puts the parts together; nothing runs before `start`. */
-export function createApp(config: Config, log: Log, overrides: Overrides = {}): App {
+export function createApp(config: Config, plainLog: Log, overrides: Overrides = {}): App {
+  const log = withOutages(plainLog)
   // Ended in the opposite order of how they were begun.
   const ends: ((deadline: Date) => Promise<unknown> | unknown)[] = []
   const stop = async (withinMs = config.shutdownSeconds * 1000) => {

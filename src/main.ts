@@ -16,7 +16,7 @@ async function main(): Promise<void> {
     POSTRIDER_EGRESS_PROXY: parseProxy,
     POSTRIDER_MASTER_KEYS: parseMasterKeys,
   })
-  const log = createLog(config.logLevel)
+  const log = createLog(config.logLevel, { role: config.role })
   for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
   const app = createApp(config, log)
 
