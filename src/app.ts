@@ -9,7 +9,9 @@ import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
-import { createHttpServer, type HttpServer } from './http/server.ts'
+import { startHealthServer } from './http/health.ts'
+import type { HttpServer } from './http/listening.ts'
+import { createHttpServer } from './http/server.ts'
 import { type Installed, install } from './install.ts'
 import type { Log } from './log.ts'
 import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
@@ -37,7 +39,7 @@ export type App = {
 }
 
 export type Started = {
-  /** Where the API listens; null for a worker alone. */
+  /** Where the API listens, or a worker alone with its health; null where nothing does. */
   url: string | null
   /** The admin key made on a fresh installation: shown this once, kept nowhere. */
   firstKey: string | null
@@ -99,7 +101,12 @@ function tooLong(deadline: Date): Promise<never> {
   return new Promise((_, reject) => setTimeout(() => reject(new Error('It took too long')), ms).unref())
 }
 
-type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end: (deadline: Date) => unknown): void }
+type StartContext = {
+  config: Config
+  log: Log
+  overrides: Overrides
+  onEnd(end: (deadline: Date) => unknown): void
+}
 
 async function start(context: StartContext): Promise<Started> {
   const { config, log, overrides, onEnd } = context
@@ -126,6 +133,7 @@ async function start(context: StartContext): Promise<Started> {
     ? await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
     : null
   if (config.role !== 'worker') server = await startServing(context, parts)
+  else if (config.listens) server = await startHealthServer({ config, log, ready: () => db.sql`select 1` })
   // Together: while the API takes its leave, nothing more is claimed.
   onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null

@@ -43,8 +43,8 @@ async function main(): Promise<void> {
 
 function welcome(config: Config, { url, firstKey }: Started): void {
   const lines = [
-    url === null
-      ? 'Postrider is delivering.'
+    config.role === 'worker'
+      ? `Postrider is delivering.${url === null ? '' : `\n\n  Health             ${url}/ready`}`
       : `Postrider is running.\n\n  ${config.graphiql ? 'GraphiQL and API' : 'API             '}   ${url}/graphql`,
     ...(firstKey === null
       ? []
