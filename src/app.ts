@@ -29,13 +29,13 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
-import { startWorker, type Worker } from './worker.ts'
+import { type Finished, startWorker, type Worker } from './worker.ts'
 
 export type App = {
   /** Resolves when the API answers and deliveries move. When it rejects, everything it had begun is ended again. */
   start(): Promise<Started>
   /** Takes nothing more, finishes what is in flight within `withinMs`, and ends. */
-  stop(withinMs?: number): Promise<void>
+  stop(withinMs?: number): Promise<Partial<Finished>>
 }
 
 export type Started = {
@@ -72,6 +72,7 @@ const PREDECESSOR_PATIENCE_MS = 3000
 /** Puts the parts together; nothing runs before `start`. */
 export function createApp(config: Config, plainLog: Log, overrides: Overrides = {}): App {
   const log = withOutages(plainLog)
+  const finished: Partial<Finished> = {}
   // Ended in the opposite order of how they were begun.
   const ends: ((deadline: Date) => Promise<unknown> | unknown)[] = []
   const stop = async (withinMs = config.shutdownSeconds * 1000) => {
@@ -81,11 +82,12 @@ export function createApp(config: Config, plainLog: Log, overrides: Overrides = 
         log.error({ err }, 'Something could not be ended cleanly'),
       )
     }
+    return finished
   }
   return {
     async start() {
       try {
-        return await start({ config, log, overrides, onEnd: (end) => ends.push(end) })
+        return await start({ config, log, overrides, finished, onEnd: (end) => ends.push(end) })
       } catch (error) {
         await stop(1000)
         throw error
@@ -105,6 +107,8 @@ type StartContext = {
   config: Config
   log: Log
   overrides: Overrides
+  /** What a stop brought to its end. */
+  finished: Partial<Finished>
   onEnd(end: (deadline: Date) => unknown): void
 }
 
@@ -150,7 +154,7 @@ function urlRulesOf({ allowNetworks, allowHosts, httpsOnly }: Config): UrlRules 
 type OwnAddress = NonNullable<EgressOptions['ownAddress']>
 
 async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<Worker> {
-  const { config, log, onEnd } = context
+  const { config, log, onEnd, finished } = context
   const proxy = config.egressProxy === null ? null : parseProxy(config.egressProxy)
   const egress = createEgress({ ...parts.urlRules, proxy, ownAddress, log })
   onEnd(() => egress.close())
@@ -162,7 +166,7 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
     healthRules: config.health,
     retention: config.retention,
   })
-  onEnd((deadline) => worker.stop(deadline))
+  onEnd(async (deadline) => Object.assign(finished, await worker.stop(deadline)))
   return worker
 }
 

@@ -28,7 +28,10 @@ async function main(): Promise<void> {
     if (stoppingSince !== null) process.exit(1)
     stoppingSince = performance.now()
     log.info({ signal }, 'Stopping: finishing what is in flight')
-    app.stop().then(() => process.exit(0))
+    app.stop().then((stopped) => {
+      log.info(stopped, 'Stopped')
+      process.exit(0)
+    })
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
