@@ -181,6 +181,7 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   onEnd(() => replayProgress.close())
   const capabilities = createCapabilities({
     ...parts,
+    log,
     longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
     retention: config.retention,
     tickets: queue.tickets,
