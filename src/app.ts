@@ -9,13 +9,16 @@ import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
-import { createHttpServer, type HttpServer } from './http/server.ts'
+import { startHealthServer } from './http/health.ts'
+import type { HttpServer } from './http/listening.ts'
+import { createHttpServer } from './http/server.ts'
 import { type Installed, install } from './install.ts'
 import type { Log } from './log.ts'
 import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
 import { type Clock, createDatabaseClock } from './postgres/clock.ts'
 import { startEmbeddedPostgres } from './postgres/embedded.ts'
 import { keepRunning } from './postgres/keep-running.ts'
+import { withOutages } from './postgres/outage.ts'
 import { checkDatabase, explainFault } from './postgres/preflight.ts'
 import { announcePresence, EVERYBODY_IS_BACK_MS, type Presence, WORKER_POOL } from './postgres/presence.ts'
 import { createScans, SCANS_POOL } from './postgres/scans.ts'
@@ -27,17 +30,17 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
-import { startWorker, type Worker } from './worker.ts'
+import { type Finished, startWorker, type Worker } from './worker.ts'
 
 export type App = {
   /** Resolves when the API answers and deliveries move. When it rejects, everything it had begun is ended again. */
   start(): Promise<Started>
   /** Takes nothing more, finishes what is in flight within `withinMs`, and ends. */
-  stop(withinMs?: number): Promise<void>
+  stop(withinMs?: number): Promise<Partial<Finished>>
 }
 
 export type Started = {
-  /** Where the API listens; null for a worker alone. */
+  /** Where the API listens, or a worker alone with its health; null where nothing does. */
   url: string | null
   /** The admin key made on a fresh installation: shown this once, kept nowhere. */
   firstKey: string | null
@@ -68,7 +71,9 @@ const CLOCK_SYNC_MS = 60_000
 const PREDECESSOR_PATIENCE_MS = 3000
 
 /** Puts the parts together; nothing runs before `start`. */
-export function createApp(config: Config, log: Log, overrides: Overrides = {}): App {
+export function createApp(config: Config, plainLog: Log, overrides: Overrides = {}): App {
+  const log = withOutages(plainLog)
+  const finished: Partial<Finished> = {}
   // Ended in the opposite order of how they were begun.
   const ends: ((deadline: Date) => Promise<unknown> | unknown)[] = []
   const stop = async (withinMs = config.shutdownSeconds * 1000) => {
@@ -78,11 +83,12 @@ export function createApp(config: Config, log: Log, overrides: Overrides = {}): 
         log.error({ err }, 'Something could not be ended cleanly'),
       )
     }
+    return finished
   }
   return {
     async start() {
       try {
-        return await start({ config, log, overrides, onEnd: (end) => ends.push(end) })
+        return await start({ config, log, overrides, finished, onEnd: (end) => ends.push(end) })
       } catch (error) {
         await stop(1000)
         throw error
@@ -98,7 +104,14 @@ function tooLong(deadline: Date): Promise<never> {
   return new Promise((_, reject) => setTimeout(() => reject(new Error('It took too long')), ms).unref())
 }
 
-type StartContext = { config: Config; log: Log; overrides: Overrides; onEnd(end: (deadline: Date) => unknown): void }
+type StartContext = {
+  config: Config
+  log: Log
+  overrides: Overrides
+  /** What a stop brought to its end. */
+  finished: Partial<Finished>
+  onEnd(end: (deadline: Date) => unknown): void
+}
 
 async function start(context: StartContext): Promise<Started> {
   const { config, log, overrides, onEnd } = context
@@ -125,6 +138,7 @@ async function start(context: StartContext): Promise<Started> {
     ? await startDelivering(context, { ...parts, db: worker }, () => server?.address() ?? configured)
     : null
   if (config.role !== 'worker') server = await startServing(context, parts, address)
+  else if (config.listens) server = await startHealthServer({ config, log, ready: () => db.sql`select 1` })
   // Together: while the API takes its leave, nothing more is claimed.
   onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null
@@ -141,7 +155,7 @@ function urlRulesOf({ allowNetworks, allowHosts, httpsOnly }: Config): UrlRules 
 type OwnAddress = NonNullable<EgressOptions['ownAddress']>
 
 async function startDelivering(context: StartContext, parts: Parts, ownAddress: OwnAddress): Promise<Worker> {
-  const { config, log, onEnd } = context
+  const { config, log, onEnd, finished } = context
   const proxy = config.egressProxy === null ? null : parseProxy(config.egressProxy)
   const egress = createEgress({ ...parts.urlRules, proxy, ownAddress, log })
   onEnd(() => egress.close())
@@ -153,7 +167,7 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
     healthRules: config.health,
     retention: config.retention,
   })
-  onEnd((deadline) => worker.stop(deadline))
+  onEnd(async (deadline) => Object.assign(finished, await worker.stop(deadline)))
   return worker
 }
 
@@ -173,6 +187,7 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
   const capabilities = createCapabilities({
     ...parts,
     scans,
+    log,
     longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
     retention: config.retention,
     tickets: queue.tickets,

@@ -8,6 +8,8 @@ import { z } from 'zod'
 export type Config = {
   host: string
   port: number
+  /** Whether there is a port at all: a worker alone has one only where it was given. */
+  listens: boolean
   /** An existing Postgres; null: the embedded one. */
   databaseUrl: string | null
   dataDir: string
@@ -64,13 +66,14 @@ const number = (lowest: number, highest: number) =>
 
 const whole = (fallback: number, lowest: number, highest: number) => number(lowest, highest).default(fallback)
 
+const DEFAULT_PORT = 4000
 const DEFAULT_RETENTION_DAYS = 30
 // The default schedule takes up to 3.8 days, and a week must be left to see what failed and to send it again.
 const FEWEST_RETENTION_DAYS = 12
 
 const variables = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
-  PORT: whole(4000, 0, 65535),
+  PORT: number(0, 65535).optional(),
   DATABASE_URL: z
     .string()
     .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), {
@@ -164,7 +167,8 @@ function retentionFaults(given: Record<string, string | undefined>): string[] {
 function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unknown: string[]): Config {
   return {
     host: env.HOST,
-    port: env.PORT,
+    port: env.PORT ?? DEFAULT_PORT,
+    listens: env.POSTRIDER_ROLE !== 'worker' || env.PORT !== undefined,
     databaseUrl: env.DATABASE_URL ?? null,
     dataDir: resolve(env.POSTRIDER_DATA_DIR),
     role: env.POSTRIDER_ROLE,

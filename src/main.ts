@@ -16,7 +16,7 @@ async function main(): Promise<void> {
     POSTRIDER_EGRESS_PROXY: parseProxy,
     POSTRIDER_MASTER_KEYS: parseMasterKeys,
   })
-  const log = createLog(config.logLevel)
+  const log = createLog(config.logLevel, { role: config.role })
   for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
   // Only now: what it is made of takes a second to load, and nobody waits for that to be told of a fault above.
   const { createApp } = await import('./app.ts')
@@ -30,7 +30,10 @@ async function main(): Promise<void> {
     if (stoppingSince !== null) process.exit(1)
     stoppingSince = performance.now()
     log.info({ signal }, 'Stopping: finishing what is in flight')
-    app.stop().then(() => process.exit(0))
+    app.stop().then((stopped) => {
+      log.info(stopped, 'Stopped')
+      process.exit(0)
+    })
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
@@ -45,8 +48,8 @@ async function main(): Promise<void> {
 
 function welcome(config: Config, { url, firstKey }: Started): void {
   const lines = [
-    url === null
-      ? 'Postrider is delivering.'
+    config.role === 'worker'
+      ? `Postrider is delivering.${url === null ? '' : `\n\n  Health             ${url}/ready`}`
       : `Postrider is running.\n\n  ${config.graphiql ? 'GraphiQL and API' : 'API             '}   ${url}/graphql`,
     ...(firstKey === null
       ? []

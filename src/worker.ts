@@ -1,7 +1,7 @@
 import type { TenantId } from '../schema/ids.ts'
 import { createDispatcher } from './deliveries/dispatcher.ts'
 import { createPromoter } from './deliveries/promoter.ts'
-import { createSettleBuffer } from './deliveries/settle-buffer.ts'
+import { createSettleBuffer, type SettleBuffer } from './deliveries/settle-buffer.ts'
 import { sweepDeliveries } from './deliveries/sweep.ts'
 import type { Egress } from './egress/request.ts'
 import type { HealthRules } from './endpoints/health.ts'
@@ -40,8 +40,11 @@ export type WorkerContext = {
 
 export type Worker = {
   /** Claims nothing more, finishes what is in flight, settles it. What is left at the deadline is given back. */
-  stop(deadline: Date): Promise<void>
+  stop(deadline: Date): Promise<Finished>
 }
+
+/** What became of the deliveries that were in flight when a stop began. */
+export type Finished = { finished: number; givenBack: number }
 
 // Kept of the time there is, to record what came of the last requests.
 const MOST_SETTLE_MS = 3000
@@ -76,7 +79,8 @@ export async function startWorker({
     onRetryScheduled: promoter.expect,
     onSettled: () => dispatcher.roomFreed(),
   })
-  const dispatcher = createDispatcher({ ...common, egress, sealer, concurrency, settling })
+  const tally = createTally(tickets, settling)
+  const dispatcher = createDispatcher({ ...common, ...tally.counted, egress, sealer, concurrency })
   const router = createRouter({ ...common, operationsTenantId })
   const replays = createReplayRunner({
     ...common,
@@ -90,21 +94,51 @@ export async function startWorker({
     wake.on('replays', replays.nudge),
   ]
 
-  let stopping: Promise<void> | null = null
+  let stopping: Promise<Finished> | null = null
   const stop = async (deadline: Date) => {
+    tally.begin()
     for (const stop of silence) stop()
     const settleMs = Math.min(MOST_SETTLE_MS, (deadline.getTime() - Date.now()) / 4)
     const lastAnswer = new Date(deadline.getTime() - settleMs)
     await Promise.all([router.stop(), replays.stop(), promoter.stop(), dispatcher.stop(lastAnswer)])
     await settling.drain(deadline)
     stopMakingPartitions()
+    return tally.end()
   }
 
   return {
-    stop(deadline) {
-      stopping ??= stop(deadline)
-      return stopping
+    stop: (deadline) => (stopping ??= stop(deadline)),
+  }
+}
+
+/** Counts what becomes of requests from `begin` on: between the dispatcher and those it hands them to. */
+function createTally(tickets: Tickets, settling: SettleBuffer) {
+  let counts: Finished | null = null
+  return {
+    counted: {
+      tickets: {
+        ...tickets,
+        async release(...[queue, claims]: Parameters<Tickets['release']>) {
+          await tickets.release(queue, claims)
+          if (counts) counts.givenBack += claims.length
+        },
+      },
+      settling: {
+        ...settling,
+        add(result: Parameters<SettleBuffer['add']>[0]) {
+          if (counts) counts.finished++
+          settling.add(result)
+        },
+      },
     },
+    begin() {
+      counts = { finished: settling.size(), givenBack: 0 }
+    },
+    /** What could not be settled in time is not finished: its claims lapse, and it is sent again. */
+    end: (): Finished => ({
+      finished: (counts?.finished ?? 0) - settling.size(),
+      givenBack: counts?.givenBack ?? 0,
+    }),
   }
 }
 

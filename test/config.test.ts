@@ -29,6 +29,7 @@ test('an empty environment is a whole configuration', () => {
   expect(readConfig({})).toEqual({
     host: '127.0.0.1',
     port: 4000,
+    listens: true,
     databaseUrl: null,
     dataDir: resolve('.postrider'),
     role: 'all',
@@ -84,6 +85,12 @@ test('what is given is taken', () => {
     workerConcurrency: 8,
     shutdownSeconds: 25,
   })
+})
+
+test('a worker listens only where it is told to', () => {
+  expect(readConfig({ POSTRIDER_ROLE: 'worker' }).listens).toBe(false)
+  expect(readConfig({ POSTRIDER_ROLE: 'worker', PORT: '0' }).listens).toBe(true)
+  expect(readConfig({ POSTRIDER_ROLE: 'api' }).listens).toBe(true)
 })
 
 test('every fault is told at once, by name', () => {

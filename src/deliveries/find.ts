@@ -1,6 +1,7 @@
 import { and, between, eq, inArray, or, type SQL, sql } from 'drizzle-orm'
 import { type DeliveryId, type EndpointId, type EventId, highestIdAt, lowestIdAt, timeOf } from '../../schema/ids.ts'
 import {
+  type AttemptTrigger,
   type DeliveryState,
   type DeliveryWait,
   type EndpointState,
@@ -87,6 +88,11 @@ export async function listDeliveriesOfEndpoints(
 export function waitingFor(delivery: Delivery, endpoint: Pick<Endpoint, 'state'> | null): DeliveryWait | null {
   if (delivery.state !== 'PENDING' && delivery.requestedTrigger === null) return null
   return isHeld(delivery, endpoint) ? endpoint.state : waitOf(delivery.waitingFor)
+}
+
+/** What its next attempt comes of, where that is not the schedule. What had ended begins a schedule of its replay's. */
+export function triggerOf({ requestedTrigger, replayId }: Delivery): AttemptTrigger | null {
+  return requestedTrigger ?? (replayId === null ? null : 'REPLAY')
 }
 
 type HeldEndpoint = { state: Exclude<EndpointState, 'ACTIVE'> }

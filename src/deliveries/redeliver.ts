@@ -1,4 +1,4 @@
-import type { DeliveryId, EndpointId, EventId } from '../../schema/ids.ts'
+import { type DeliveryId, type EndpointId, type EventId, publicId } from '../../schema/ids.ts'
 import type { DeliveryState, StoredWait } from '../../schema/states.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
@@ -58,7 +58,7 @@ async function requestAttempt(
   }
   if (row.endpointDeleted) {
     const message =
-      'The endpoint of this delivery was deleted, and its secrets with it. Create an endpoint and publish again.'
+      'The endpoint of this delivery was deleted, and its secrets with it. Create an endpoint and bring it what it missed: replayStart(input: { select: { missed: { endpointId, since } } }).'
     throw new Mistake('ENDPOINT_DELETED', ['id'], message)
   }
   await refuseWithoutPayload(tx, row.eventId)
@@ -120,6 +120,6 @@ async function lockDelivery(tx: Tx, reach: Reach, id: DeliveryId): Promise<Row> 
       exists (select from postrider.endpoints where id = endpoint_id and deleted_at is not null) as "endpointDeleted"
     from postrider.deliveries delivery
     where ${mine} for update`
-  if (!row) throw new Mistake('NOT_FOUND', ['id'], 'There is no such delivery.')
+  if (!row) throw new Mistake('NOT_FOUND', ['id'], `There is no delivery ${publicId('dlv', id)}.`)
   return row
 }

@@ -1,6 +1,6 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
-import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
+import { type EndpointId, newId, publicId, type TenantId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
@@ -100,7 +100,7 @@ export async function deleteEndpoint(
   const deleted = await db.orm.transaction(async (tx) => {
     const changes = { deletedAt: now, updatedAt: now, backlog: true }
     const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
-    if (!gone) throw notFound()
+    if (!gone) throw notFound(id)
     await eraseSecrets(tx, id)
     return gone
   })
@@ -121,7 +121,7 @@ async function change(
     .set({ ...changes, updatedAt: clock.now() })
     .where(living(reach, id))
     .returning()
-  if (!changed) throw notFound()
+  if (!changed) throw notFound(id)
   wake.signal('promote')
   return changed
 }
@@ -129,4 +129,4 @@ async function change(
 const living = (reach: Reach, id: EndpointId) =>
   and(inReach(endpoints.tenantId, reach), eq(endpoints.id, id), isNull(endpoints.deletedAt))
 
-const notFound = () => new Mistake('NOT_FOUND', ['id'], 'There is no such endpoint.')
+const notFound = (id: EndpointId) => new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)

@@ -45,7 +45,8 @@ export function readTimeRange(input: Optional<TimeRangeInput>, path: readonly st
   const since = input?.since ?? null
   const until = input?.until ?? null
   if (since !== null && until !== null && since >= until) {
-    throw new Mistake('INVALID_INPUT', [...path, 'until'], 'until must be later than since, or nothing can be found.')
+    const message = `until, ${until.toISOString()}, must be later than since, ${since.toISOString()}, or nothing can be found.`
+    throw new Mistake('INVALID_INPUT', [...path, 'until'], message)
   }
   return { since, until }
 }

@@ -107,7 +107,8 @@ AttemptRef.implement({
     }),
     eventType: t.exposeString('eventType', { description: 'The event’s type, like `invoice.paid`.' }),
     number: t.exposeInt('number', {
-      description: 'Which attempt of its delivery it is: 1, 2, 3 …; also the `webhook-attempt` header.',
+      description:
+        'Which attempt of its delivery it is: 1, 2, 3 …; also the `webhook-attempt` header. One that was cut off when its process was killed is on no record: the receiver then sees the next one with the same number.',
     }),
     trigger: t.expose('trigger', { type: AttemptTriggerEnum, description: 'What caused it.' }),
     startedAt: t.field({ type: 'DateTime', description: 'When it began.', resolve: ({ id }) => new Date(timeOf(id)) }),

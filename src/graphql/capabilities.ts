@@ -6,6 +6,7 @@ import {
   type Id,
   type Prefix,
   parsePublicId,
+  publicId,
   type ReplayId,
   type TenantId,
 } from '../../schema/ids.ts'
@@ -36,6 +37,7 @@ import {
 } from '../endpoints/save.ts'
 import { type EventFilterInput, findEvents, findPayloads, listEvents } from '../events/find.ts'
 import { batchTooLarge, MOST_PER_BATCH, type Published, type Publisher, type PublishInput } from '../events/publish.ts'
+import type { Log } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import { type PageInput, type PageRequest, readPage } from '../postgres/keyset.ts'
@@ -54,6 +56,7 @@ export type CapabilityParts = SaveContext &
   TestContext &
   ReplaysContext & {
     db: Db
+    log: Log
     defaultTenantId: TenantId
     publisher: Publisher
     redeliverer: Redeliverer
@@ -120,6 +123,8 @@ function eventCapabilities(parts: CapabilityParts) {
     async expunge(viewer: Viewer, text: string): Promise<EventId> {
       const id = known('evt', text)
       await expungeEvent(parts, reachOf(viewer), id)
+      // A backup of before has the payload still: these lines say what to expunge anew after it was restored.
+      parts.log.info({ event: publicId('evt', id) }, 'Expunged an event')
       return id
     },
     async list(viewer: Viewer, tenant: TenantKey, filter: EventFilterInput | null | undefined, page: PageInput) {
@@ -265,14 +270,14 @@ function scan<T>(
   return scans.run(reach, ['filter'], read)
 }
 
-/** The id behind a text; one that is not of this kind names nothing, like the id of another tenant's object. */
+/** The id behind a text; of one that is malformed filters say the same. */
 function known<P extends Prefix>(prefix: P, text: string): Id<P> {
   const id = parsePublicId(prefix, text)
   if (id !== null) return id
   throw new Mistake(
-    'NOT_FOUND',
+    'INVALID_INPUT',
     ['id'],
-    `${JSON.stringify(text.slice(0, 60))} is no such id: those are "${prefix}_" and 26 letters and digits.`,
+    `${JSON.stringify(text.slice(0, 60))} is not an id of the form ${prefix}_ and 26 characters.`,
   )
 }
 

@@ -1,8 +1,8 @@
 import { type DeliveryId, publicId } from '../../schema/ids.ts'
-import { waitingFor } from '../deliveries/find.ts'
+import { triggerOf, waitingFor } from '../deliveries/find.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
-import { DeliveryStateEnum, DeliveryWaitEnum, FailedReasonEnum } from './enums.ts'
+import { AttemptTriggerEnum, DeliveryStateEnum, DeliveryWaitEnum, FailedReasonEnum } from './enums.ts'
 import { type Answer, payloadOf } from './errors.ts'
 import { find } from './loaders.ts'
 import {
@@ -42,7 +42,7 @@ DeliveryRef.implement({
   }),
 })
 
-// How far it is, and what comes next.
+// How far it is, and why no further.
 builder.objectFields(DeliveryRef, (t) => ({
   state: t.expose('state', { type: DeliveryStateEnum, description: '`PENDING`, or how it ended.' }),
   failedReason: t.field({
@@ -62,6 +62,17 @@ builder.objectFields(DeliveryRef, (t) => ({
       'Why it does not go at this moment; null while it goes, and once it is settled, unless a retry by hand or a replay waits.',
     resolve: async (delivery, _, { loaders }) => waitingFor(delivery, await loaders.endpoint.load(delivery.endpointId)),
   }),
+  requestedTrigger: t.field({
+    type: AttemptTriggerEnum,
+    nullable: true,
+    description:
+      'What was asked for beside the schedule and is still to be done: `MANUAL`, `REPLAY` or `TEST`. Also in a delivery that is settled, while a retry by hand or a replay of it goes or waits. Null: nothing.',
+    resolve: triggerOf,
+  }),
+}))
+
+// What was tried, and what will be.
+builder.objectFields(DeliveryRef, (t) => ({
   attemptsMade: t.exposeInt('attemptsMade', { description: 'How many attempts were made, by schedule and by hand.' }),
   nextAttemptAt: t.expose('nextAttemptAt', {
     type: 'DateTime',
@@ -78,7 +89,8 @@ builder.objectFields(DeliveryRef, (t) => ({
   }),
   createdAt: t.expose('createdAt', {
     type: 'DateTime',
-    description: 'When it was created: right after its event was accepted.',
+    description:
+      'When it was created: right after its event was accepted, or when a replay brought the event to an endpoint that had missed it.',
   }),
   settledAt: t.expose('settledAt', {
     type: 'DateTime',
@@ -126,7 +138,7 @@ builder.mutationFields((t) => ({
   deliveryRetry: t.field({
     type: DeliveryRetryPayload,
     description:
-      'Makes one attempt now, beside the schedule, whatever the state of the delivery. Success makes it DELIVERED; failure leaves state and schedule as they were. At a paused or disabled endpoint the attempt waits until that is resumed. In an ordered lane that went on without it, it arrives after later ones.',
+      'Makes one attempt now, beside the schedule, whatever the state of the delivery. Success makes it DELIVERED; failure leaves state and schedule as they were. Until it is made, `requestedTrigger` is MANUAL. At a paused or disabled endpoint the attempt waits until that is resumed. In an ordered lane that went on without it, it arrives after later ones.',
     authScopes: { manage: true },
     args: { id: t.arg.id({ required: true, description: 'The delivery, `dlv_…`.' }) },
     resolve: (_, { id }, { viewer, deliveries }) =>
@@ -143,6 +155,9 @@ builder.mutationFields((t) => ({
   }),
 }))
 
+const ACCEPTED =
+  'Not when it was tried or settled: what was accepted before an outage and failed in it lies before. Choose an earlier moment, and `states` or `endpointIds`.'
+
 export const DeliveryFilter = builder.inputType('DeliveryFilter', {
   description: 'Which deliveries: AND between the fields, OR inside each. Up to 100 values in a field.',
   fields: (t) => ({
@@ -150,7 +165,7 @@ export const DeliveryFilter = builder.inputType('DeliveryFilter', {
     eventIds: t.idList({ description: 'Of one of these events, `evt_…`.' }),
     eventTypes: t.stringList({ description: 'Of events of one of these types: names, `invoice.*` or `*`.' }),
     states: t.field({ type: [DeliveryStateEnum], description: 'In one of these states, like `[FAILED]`.' }),
-    since: t.field({ type: 'DateTime', description: 'Of events accepted at this moment or later.' }),
+    since: t.field({ type: 'DateTime', description: `Of events accepted at this moment or later. ${ACCEPTED}` }),
     until: t.field({ type: 'DateTime', description: 'Of events accepted before this moment.' }),
   }),
 })

@@ -168,7 +168,7 @@ builder.objectFields(EndpointRef, (t) => ({
   }),
   allowance: t.field({
     type: EndpointAllowanceRef,
-    description: 'How many requests it is given at a time at present, and why.',
+    description: 'How many requests it may have at a time at present, and why.',
     resolve: (endpoint) => endpoint,
   }),
 }))

@@ -59,7 +59,7 @@ export const FailedReasonEnum = enumType<FailedReason>('FailedReason', 'Why a de
 })
 
 export const EndpointHealthEnum = enumType<EndpointHealth>('EndpointHealth', 'How an endpoint has been answering.', {
-  HEALTHY: 'It takes deliveries, or has begun to fail only now.',
+  HEALTHY: 'It takes deliveries, or has not failed for long enough to be FAILING.',
   FAILING:
     'Nothing but failures for 5 minutes, unless configured otherwise; seen at the first failure after that time.',
 })
@@ -111,7 +111,7 @@ export const DeliveryWaitEnum = enumType<DeliveryWait>(
   'DeliveryWait',
   'Why a pending delivery does not go at this moment.',
   {
-    ALLOWANCE: 'Its endpoint has as many requests in flight, or in this second, as it is given at present.',
+    ALLOWANCE: 'Its endpoint has as many requests in flight, or in this second, as it may have at present.',
     ORDER: 'Another delivery goes before it in its lane.',
     RETRY: 'An attempt failed; the next one is at `nextAttemptAt`.',
     PAUSED: 'Its endpoint is paused.',

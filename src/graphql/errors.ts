@@ -68,7 +68,9 @@ export function presentError(
   const origin = originOf(error)
   if (origin instanceof GraphQLError) {
     // The schema's own names are part of what is hidden with it.
-    const message = hideSuggestions ? origin.message.replace(/ ?Did you mean [^?]*\?/g, '') : origin.message
+    // Around what a scalar says, GraphQL says which part of which variable it is about.
+    const said = error instanceof GraphQLError && error.message.endsWith(origin.message) ? error : origin
+    const message = hideSuggestions ? said.message.replace(/ ?Did you mean [^?]*\?/g, '') : said.message
     return new GraphQLError(message, { ...at, extensions: origin.extensions })
   }
   if (origin instanceof Mistake) {

@@ -73,7 +73,7 @@ builder.objectFields(EventRef, (t) => ({
     type: 'DateTime',
     nullable: true,
     description:
-      'Since when it cannot be routed by a fault of ours, which is in the log; it is tried again, every hour at last. Null when all is well.',
+      'Since when it cannot be routed by a fault of ours, which is in the log; it is tried again and again, at least once an hour. Null when all is well.',
   }),
   expungedAt: t.expose('expungedAt', {
     type: 'DateTime',

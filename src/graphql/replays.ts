@@ -17,7 +17,7 @@ import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 ReplayRef.implement({
   description:
-    'A bulk re-delivery. FAILED and CANCELLED deliveries begin anew with a fresh schedule, DELIVERED ones go once more and stay DELIVERED; `webhook-id` never changes. It takes at most half of each endpoint’s `maxInFlight`, and one place where that is 1: new events go when its request has ended. It survives restarts, and does not change an endpoint’s health.',
+    'A bulk re-delivery. FAILED and CANCELLED deliveries begin anew with a fresh schedule, DELIVERED ones go once more, without retries, and stay DELIVERED whatever comes of it: `attempts(filter: { succeeded: false, since: … })` has those with the trigger REPLAY that failed. `webhook-id` never changes. It takes at most half of each endpoint’s `maxInFlight`, and one place where that is 1: new events go when its request has ended. It survives restarts, and does not change an endpoint’s health.',
   interfaces: [NodeRef],
   fields: (t) => ({
     id: t.id({ description: 'The id, `rpl_…`.', resolve: ({ id }) => publicId('rpl', id) }),
@@ -47,7 +47,7 @@ ReplayRef.implement({
     }),
     redelivered: t.exposeInt('redelivered', {
       description:
-        'How many of them it has handed over: they have been sent, or are about to be, or wait for their endpoint. After `replayCancel` those that were taken back do not count.',
+        'How many of them it has handed over: they have been sent, or are about to be, or wait for their endpoint. After `replayCancel` those that were taken back do not count: they are taken back within seconds, and until then they do.',
     }),
     skipped: t.exposeInt('skipped', {
       description:
@@ -55,7 +55,7 @@ ReplayRef.implement({
     }),
     createdAt: t.expose('createdAt', {
       type: 'DateTime',
-      description: 'When it was started. It sends nothing that came or was settled later.',
+      description: 'When it was started. What came later, or ended later, is not sent.',
     }),
     finishedAt: t.expose('finishedAt', {
       type: 'DateTime',
@@ -74,7 +74,7 @@ const MissedInput = builder.inputType('MissedInput', {
       description: 'The endpoint, `ep_…`. It may be paused; deleted ones are refused.',
     }),
     since: t.field({ type: 'DateTime', required: true, description: 'Events accepted at this moment or later.' }),
-    until: t.field({ type: 'DateTime', description: 'Events accepted before this moment. Absent: until now.' }),
+    until: t.field({ type: 'DateTime', description: 'Events accepted before this moment. Absent: up to now.' }),
   }),
 })
 
@@ -199,7 +199,11 @@ function replayPayload(name: string, mutation: string, what: string) {
 }
 
 const ReplayStartPayload = replayPayload('ReplayStartPayload', 'replayStart', 'The new replay')
-const ReplayCancelPayload = replayPayload('ReplayCancelPayload', 'replayCancel', 'The replay as it is now')
+const ReplayCancelPayload = replayPayload(
+  'ReplayCancelPayload',
+  'replayCancel',
+  'The replay as it is now: `redelivered` may still count what is being taken back; `replayProgress` ends with what it comes to',
+)
 
 builder.mutationFields((t) => ({
   replayStart: t.field({

@@ -10,7 +10,7 @@ builder.scalarType('DateTime', {
     'A moment in UTC with milliseconds, like `2026-11-20T19:34:30.123Z`. As input any RFC 3339 text with a zone.',
   serialize: (value) => (value as Date).toISOString(),
   parseValue: readDateTime,
-  parseLiteral: (node) => readDateTime(node.kind === Kind.STRING ? node.value : undefined),
+  parseLiteral: (node) => readDateTime(node.kind === Kind.STRING ? node.value : undefined, node),
 })
 
 builder.scalarType('JSON', {
@@ -22,13 +22,14 @@ builder.scalarType('JSON', {
   parseLiteral: readLiteral,
 })
 
-function readDateTime(value: unknown): Date {
+function readDateTime(value: unknown, node?: ValueNode): Date {
   const date = typeof value === 'string' && DATE_TIME.test(value) ? new Date(value) : null
   // The year as UTC has it: Postgres knows no year 0, and a year of five digits is written in another way.
   const year = date?.getUTCFullYear() ?? Number.NaN
   if (date !== null && year >= 1 && year <= 9999) return date
   const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : 'This'
-  throw new GraphQLError(`${shown} is not a DateTime; one looks like "2026-11-20T19:34:30.123Z".`)
+  const message = `${shown} is not a DateTime: it needs a date, a time and a zone (Z or +01:00), like "2026-11-20T19:34:30.123Z".`
+  throw new GraphQLError(message, { nodes: node ?? null })
 }
 
 function readLiteral(node: ValueNode, variables?: Record<string, unknown> | null): unknown {

@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import type { Trouble } from '../log.ts'
+import { isUnavailable } from '../postgres/unavailable.ts'
 import { answerJson } from './answer.ts'
 
 /** What `/ready` says: whether requests should be sent here. */
@@ -14,8 +16,14 @@ const ANSWER_WITHIN_MS = 3000
 const REGULAR_MS = 15_000
 const LEAVE_WITHIN_MS = 5000
 
-/** `ready` resolves when the database answers. */
-export function createReadiness(ready: () => Promise<unknown>): Readiness {
+export type ReadinessOptions = {
+  /** Resolves when the database answers. */
+  ready(): Promise<unknown>
+  /** Told of it when it does not, and when it does again: nobody else may ask. */
+  unavailable: Trouble
+}
+
+export function createReadiness({ ready, unavailable }: ReadinessOptions): Readiness {
   let asked: [number, number] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
   let left: PromiseWithResolvers<void> | null = null
   const isAskedRegularly = () => performance.now() - asked[0] < REGULAR_MS
@@ -28,8 +36,14 @@ export function createReadiness(ready: () => Promise<unknown>): Readiness {
       }
       const late = new Promise((_, reject) => setTimeout(() => reject(new Error('late')), ANSWER_WITHIN_MS).unref())
       const answers = await Promise.race([ready(), late]).then(
-        () => true,
-        () => false,
+        () => {
+          unavailable.over()
+          return true
+        },
+        (error: unknown) => {
+          if (isUnavailable(error)) unavailable.failed(error)
+          return false
+        },
       )
       if (answers) return answerJson(response, 200, { status: 'ready' })
       answerJson(response, 503, { status: 'unavailable', reason: 'The database does not answer.' })
@@ -43,4 +57,12 @@ export function createReadiness(ready: () => Promise<unknown>): Readiness {
     },
     leaving: () => left !== null,
   }
+}
+
+/** `/health` and `/ready`; false for any other path. */
+export function answerHealth(path: string, readiness: Readiness, response: ServerResponse): boolean {
+  if (path === '/health') answerJson(response, 200, { status: 'up' })
+  else if (path === '/ready') void readiness.answer(response)
+  else return false
+  return true
 }

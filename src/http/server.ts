@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { GraphQLError, type GraphQLSchema } from 'graphql'
 import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
@@ -13,37 +12,12 @@ import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
 import { bearerToken } from './credentials.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
+import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
-import { createReadiness, type Readiness } from './readiness.ts'
+import { answerHealth, createReadiness, type Readiness } from './readiness.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
-
-/** The address is not to be had; the message says what to do. */
-export class CannotListen extends Error {
-  readonly code = 'CANNOT_LISTEN'
-
-  constructor(host: string, port: number, cause: NodeJS.ErrnoException) {
-    const reasons: Record<string, string> = {
-      EADDRINUSE: `Port ${port} on ${host} is in use. Set PORT to another one, or stop what listens there.`,
-      EADDRNOTAVAIL: `${host} is no address of this machine. Set HOST to one that is, e.g. 127.0.0.1 or 0.0.0.0.`,
-      EACCES: `This user may not listen on port ${port}. Set PORT to one above 1023.`,
-    }
-    super(reasons[cause.code ?? ''] ?? `Cannot listen on ${host}, port ${port}: ${cause.message}`, { cause })
-    this.name = 'CannotListen'
-  }
-}
-
-export type HttpServer = {
-  /** Resolves when requests are taken; rejects when the port is not to be had. */
-  listen(): Promise<void>
-  /** Where it listens, like `http://127.0.0.1:4000`. */
-  url(): string
-  /** The address and port that it listens on, chosen ones too; null before and after. */
-  address(): { address: string; port: number } | null
-  /** Says at `/ready` that it goes, takes no more requests, ends live subscriptions, lets what is under way be answered. */
-  close(): Promise<void>
-}
 
 export type HttpServerOptions = {
   config: Pick<Config, 'host' | 'port' | 'allowedOrigins' | 'introspection' | 'graphiql'>
@@ -58,7 +32,7 @@ const CLOSE_WITHIN_MS = 5000
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config, capabilities, graphqlSchema, log } = options
-  const { host, port, allowedOrigins, introspection } = config
+  const { allowedOrigins, introspection } = config
   const unavailable = createTrouble(log, {
     failing: 'Requests cannot be answered: the database is unavailable',
     working: 'The database is available again',
@@ -69,7 +43,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer()
   const connections = watchConnections(server)
-  const readiness = createReadiness(options.ready)
+  const readiness = createReadiness({ ready: options.ready, unavailable })
   const site: Site = { ...options, yoga, unavailable, connections, readiness, graphiql }
   server.on('request', (request, response) => {
     answer(site, request, response).catch((err: unknown) => {
@@ -89,9 +63,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.timeout = 60_000
   server.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
   return {
-    listen: () => listen(server, host, port),
-    url: () => urlOf(server, host),
-    address: () => server.address() as AddressInfo | null,
+    ...listening(server, config),
     async close() {
       if (server.listening) await readiness.leave()
       webSockets.close()
@@ -118,8 +90,7 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
     response.writeHead(302, { location: GRAPHQL_PATH }).end()
     return
   }
-  if (path === '/health') return answerJson(response, 200, { status: 'up' })
-  if (path === '/ready') return site.readiness.answer(response)
+  if (answerHealth(path, site.readiness, response)) return
   const message = `There is nothing at ${path.slice(0, 100)}. The API and GraphiQL are at ${GRAPHQL_PATH}.`
   answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
 }
@@ -172,22 +143,6 @@ function answerGraphiql(page: GraphiqlPage, request: IncomingMessage, response: 
     ...(zipped ? { 'content-encoding': 'gzip' } : {}),
   })
   response.end(zipped ? page.gzipped : page.plain)
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const refuse = (error: NodeJS.ErrnoException) => reject(new CannotListen(host, port, error))
-    server.once('error', refuse)
-    server.listen(port, host, () => {
-      server.off('error', refuse)
-      resolve()
-    })
-  })
-}
-
-function urlOf(server: Server, host: string): string {
-  const { port } = server.address() as AddressInfo
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

@@ -21,6 +21,7 @@ export function keepRunning({ server, start, log }: KeepRunningOptions): { stop(
   const trouble = createTrouble(log, {
     failing: 'The embedded Postgres cannot be started again; still trying',
     working: 'The embedded Postgres could be started again',
+    byItself: true,
   })
   let current = server
   const pause = (ms: number) => wait(ms, undefined, { signal: stopping.signal }).catch(() => {})

@@ -44,7 +44,7 @@ export async function openQueue({
   })
   // An EventEmitter without an `error` listener takes the process down with it.
   const trouble = createTrouble(log, { failing: 'The queue reports an error', working: 'The queue works again' })
-  boss.on('error', (err) => trouble.failed(err))
+  boss.on('error', (err) => trouble.failed(emittedError(err)))
   boss.on('warning', (warning) => log.debug({ warning }, 'The queue reports a warning'))
   await boss.start()
   await createQueues(boss, db, claimSeconds)
@@ -53,6 +53,14 @@ export async function openQueue({
     scheduledWork: createScheduledWork(boss, log),
     close: () => boss.stop({ graceful: false, close: false }),
   }
+}
+
+/** Its workers emit what is left of an error when it was spread into a plain object. */
+export function emittedError(emitted: unknown): Error {
+  if (emitted instanceof Error) return emitted
+  const { message, stack, code, queue } = (emitted ?? {}) as Record<string, unknown>
+  const of = queue === undefined ? '' : ` (queue ${queue})`
+  return Object.assign(new Error(`${message ?? emitted}${of}`), { code, stack })
 }
 
 async function createQueues(boss: PgBoss, db: Db, claimSeconds: number): Promise<void> {

@@ -85,7 +85,8 @@ function warningsOf(
     unbounded && sumOf(sent) > 0
       ? {
           code: 'UNBOUNDED',
-          message: 'Nothing bounds it at the beginning: it sends everything that is kept. Give since.',
+          message:
+            'Nothing bounds it at the beginning: it sends everything that is kept. Say from when, like since: "2026-03-01T08:00:00Z".',
         }
       : null,
     since !== undefined && new Date(since) < keptFrom

@@ -1,4 +1,4 @@
-import type { ReplayId } from '../../schema/ids.ts'
+import { publicId, type ReplayId } from '../../schema/ids.ts'
 import type { Log } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
@@ -55,7 +55,7 @@ export function createReplayProgress({ db, wake, log }: ReplayProgressContext): 
       })
       if (!replay) {
         follower.end()
-        throw new Mistake('NOT_FOUND', ['id'], 'There is no such replay.')
+        throw new Mistake('NOT_FOUND', ['id'], `There is no replay ${publicId('rpl', id)}.`)
       }
       follower.offer(replay)
       return follower.iterator

@@ -1,5 +1,13 @@
 import { and, eq, inArray } from 'drizzle-orm'
-import { type EndpointId, highestIdAt, lowestIdAt, parsePublicId, type TenantId, timeOf } from '../../schema/ids.ts'
+import {
+  type EndpointId,
+  highestIdAt,
+  lowestIdAt,
+  parsePublicId,
+  publicId,
+  type TenantId,
+  timeOf,
+} from '../../schema/ids.ts'
 import type { EndpointState } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
@@ -81,7 +89,7 @@ export async function namedEndpoints(
   const byId = new Map(rows.map((row) => [row.id, row]))
   ids.forEach((id, index) => {
     const row = byId.get(id)
-    if (!row) throw new Mistake('NOT_FOUND', pathOf(index), 'There is no such endpoint.')
+    if (!row) throw new Mistake('NOT_FOUND', pathOf(index), `There is no endpoint ${publicId('ep', id)}.`)
     if (row.deletedAt === null) return
     const message = 'This endpoint was deleted, and its secrets with it: nothing can be sent to it. Leave it out.'
     throw new Mistake('ENDPOINT_DELETED', pathOf(index), message)
@@ -100,7 +108,10 @@ function namesIn(selection: StoredSelection): {
   }
   const path = [...PATH, 'missed', 'endpointId']
   const id = parsePublicId('ep', selection.missed.endpointId)
-  if (id === null) throw new Mistake('NOT_FOUND', path, 'There is no such endpoint.')
+  if (id === null) {
+    const message = `${JSON.stringify(selection.missed.endpointId.slice(0, 60))} is not an id of the form ep_ and 26 characters.`
+    throw new Mistake('INVALID_INPUT', path, message)
+  }
   return { ids: [id], pathOf: () => path }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type DeliveryId, deliveryIdOf, type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
+import { type DeliveryId, deliveryIdOf, type EndpointId, newId, publicId, type TenantId } from '../../schema/ids.ts'
 import { placesOf } from '../deliveries/admission.ts'
 import { deliverTicket, lockAllowances, saveSlots, setBacklog } from '../deliveries/admit.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
@@ -56,7 +56,7 @@ async function createTest(
   const allowances = await lockAllowances(tx, [endpointId], now)
   const allowance = allowances.get(endpointId)
   // Deleted since it was read.
-  if (!allowance || allowance.deleted) throw notFound()
+  if (!allowance || allowance.deleted) throw notFound(endpointId)
   const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
   const eventId = newId<'evt'>(now)
   const delivery = deliveryIdOf(eventId, endpointId)
@@ -100,7 +100,7 @@ async function readEndpoint(
   const [endpoint] = await tx<{ tenantId: TenantId; eventTypes: string[] | null }[]>`
     select tenant_id as "tenantId", event_types as "eventTypes" from postrider.endpoints
     where id = ${id} and deleted_at is null and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
-  if (!endpoint) throw notFound()
+  if (!endpoint) throw notFound(id)
   return endpoint
 }
 
@@ -114,4 +114,4 @@ const tooMany = () =>
     'As many tests are under way as this endpoint may have requests. Wait for one to end.',
   )
 
-const notFound = () => new Mistake('NOT_FOUND', ['id'], 'There is no such endpoint.')
+const notFound = (id: EndpointId) => new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)

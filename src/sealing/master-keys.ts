@@ -99,9 +99,10 @@ function parseKey(entry: string): Buffer | null {
 
 function faultOf(entry: string): string {
   if (entry === '') return 'is empty'
-  if (/^[0-9a-f]+$/i.test(entry)) return `has ${entry.length} hex digits instead of 64`
+  // What is far from either is meant as base64, of whatever characters it is.
+  if (/^[0-9a-f]{48,}$/i.test(entry)) return `has ${entry.length} hex digits instead of 64`
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(entry)) return 'is neither base64 nor hex'
-  return `has ${Buffer.from(entry, 'base64').length} bytes instead of ${KEY_BYTES}`
+  return `has, as base64, ${Buffer.from(entry, 'base64').length} bytes instead of ${KEY_BYTES}`
 }
 
 function idOf(key: Buffer): string {

@@ -45,6 +45,11 @@ export async function resolveTenant(
   if (key === DEFAULT_TENANT && viewer.tenantId === null) return context.defaultTenantId
   const id = await findTenantByKey(context.orm, key)
   if (id !== null && (viewer.tenantId === null || viewer.tenantId === id)) return id
+  if (key === EVERY_TENANT) {
+    const message =
+      '"*" means all tenants in lists and feeds only; this is of one tenant. Give its key, or leave it out.'
+    throw new Mistake('NOT_FOUND', [...path], message)
+  }
   throw new Mistake('NOT_FOUND', [...path], `There is no tenant with the key ${JSON.stringify(key.slice(0, 100))}.`)
 }
 

@@ -143,7 +143,7 @@ function launch(one: Member, port: number, { directory, databaseUrl, mutant }: P
       stdio: ['ignore', output, output, 'ipc'],
       env: {
         ...process.env,
-        PORT: '0',
+        PORT: one.kind === 'worker' ? '' : '0',
         // Four starts a minute on a busy machine are most of what a run costs.
         NODE_COMPILE_CACHE: join(directory, 'compile-cache'),
         DATABASE_URL: databaseUrl,

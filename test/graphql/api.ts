@@ -36,10 +36,10 @@ export async function startApi(options: ApiOptions = {}) {
   const { db, clock, tenantId } = engine
   const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')))
   const feed = options.feed ?? engine.feed
-  const capabilities = createCapabilities({ ...engine, feed, sealer, defaultTenantId: tenantId })
+  const log = options.log ?? silentLog
+  const capabilities = createCapabilities({ ...engine, log, feed, sealer, defaultTenantId: tenantId })
   const { introspection = true, graphiql = true, allowedOrigins = [] } = options
   const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql }
-  const log = options.log ?? silentLog
   const ready = () => db.sql`select 1`
   const server = createHttpServer({ config, capabilities, graphqlSchema, log, ready })
   await server.listen()

@@ -80,7 +80,7 @@ describe('refused, with its place and what to do:', () => {
     ${'no id'}               | ${{ deliveries: { endpointIds: ['ep_x'] } }}                                        | ${'INVALID_INPUT'} | ${['deliveries', 'endpointIds', '0']}
     ${'an unknown endpoint'} | ${{ deliveries: { endpointIds: [publicId('ep', newId(new Date()))] } }}             | ${'NOT_FOUND'}     | ${['deliveries', 'endpointIds', '0']}
     ${'since after until'}   | ${{ deliveries: { since: '2026-03-02T00:00:00Z', until: '2026-03-01T00:00:00Z' } }} | ${'INVALID_INPUT'} | ${['deliveries', 'until']}
-    ${'missed by nobody'}    | ${{ missed: { endpointId: 'ep_x', since: '2026-03-02T00:00:00Z' } }}                | ${'NOT_FOUND'}     | ${['missed', 'endpointId']}
+    ${'missed by no id'}     | ${{ missed: { endpointId: 'ep_x', since: '2026-03-02T00:00:00Z' } }}                | ${'INVALID_INPUT'} | ${['missed', 'endpointId']}
   `('$what', async ({ select, code, path }) => {
     const { ask, send, db } = await world({ failed: 0 })
     const { replayStart } = await ask(START, { input: { select } })
@@ -214,14 +214,18 @@ describe('progress', () => {
     const { ask, url, newKey, newTenant, replayProgress } = await world()
     const { replayStart } = await ask(START, { input: FAILED })
     const one = client(url, await newKey({ tenantId: await newTenant('acme') }))
-    for (const id of [replayStart?.replay?.id, publicId('rpl', newId(new Date())), 'rpl_x']) {
+    for (const [id, code] of [
+      [replayStart?.replay?.id, 'NOT_FOUND'],
+      [publicId('rpl', newId(new Date())), 'NOT_FOUND'],
+      ['rpl_x', 'INVALID_INPUT'],
+    ]) {
       const answers: unknown[] = []
       try {
         for await (const answer of one.iterate({ query: PROGRESS, variables: { id } })) answers.push(answer)
       } catch (error) {
         answers.push({ errors: error })
       }
-      expect(answers).toMatchObject([{ errors: [{ extensions: { code: 'NOT_FOUND', path: ['id'] } }] }])
+      expect(answers).toMatchObject([{ errors: [{ extensions: { code, path: ['id'] } }] }])
     }
     expect(replayProgress.followers()).toBe(0)
     await one.dispose()

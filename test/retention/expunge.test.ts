@@ -225,9 +225,10 @@ describe('eventExpunge', () => {
     const api = await startApi()
     const foreign = await publishCanary(api)
     const key = await api.newKey({ tenantId: await api.newTenant('acme'), scopes: ['MANAGE'] })
-    const refused = { eventExpunge: { event: null, userErrors: [{ code: 'NOT_FOUND', path: ['id'] }] } }
-    for (const id of [publicId('evt', foreign), publicId('evt', newId(new Date())), 'evt_nonsense'])
-      expect(await api.ask(EXPUNGE, { id }, key)).toEqual(refused)
+    const refused = (code: string) => ({ eventExpunge: { event: null, userErrors: [{ code, path: ['id'] }] } })
+    for (const id of [publicId('evt', foreign), publicId('evt', newId(new Date()))])
+      expect(await api.ask(EXPUNGE, { id }, key)).toEqual(refused('NOT_FOUND'))
+    expect(await api.ask(EXPUNGE, { id: 'evt_nonsense' }, key)).toEqual(refused('INVALID_INPUT'))
     expect(await tablesWithCanary(api)).toEqual(['postrider.event_payloads'])
   })
 

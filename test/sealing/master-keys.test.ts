@@ -35,6 +35,7 @@ test.each`
   ${key.toString('hex').slice(1)}                        | ${'63 hex digits instead of 64'}
   ${randomBytes(31).fill(0xfb).toString('base64')}       | ${'31 bytes instead of 32'}
   ${randomBytes(33).fill(0xfb).toString('base64')}       | ${'33 bytes instead of 32'}
+  ${'abc'}                                               | ${'as base64, 2 bytes instead of 32. Give 32 random bytes'}
   ${'correct horse battery staple'}                      | ${'neither base64 nor hex'}
   ${'correct horse,battery staple'}                      | ${'key 2 of 2 is neither base64 nor hex'}
 `('$text is refused: $message', ({ text, message }) => {

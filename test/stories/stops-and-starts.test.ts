@@ -43,7 +43,7 @@ test('stopped: what is under way is answered and settled, and what hangs is take
   const address = await createDatabase()
   await standBy(address)
   const settings = await settingsFor(address)
-  const server = await launch({ ...settings, POSTRIDER_SHUTDOWN_SECONDS: '2' })
+  const server = await launch({ ...settings, POSTRIDER_SHUTDOWN_SECONDS: '2', POSTRIDER_LOG_LEVEL: 'info' })
   const api = server.api()
   const [slow, hanging] = [await startReceiver(), await startReceiver()]
   slow.answers({ delayMs: 500 })
@@ -64,6 +64,8 @@ test('stopped: what is under way is answered and settled, and what hangs is take
   expect(await underWay).toMatch(/^evt_/)
   expect(await exit).toBe(0)
   expect(performance.now() - stoppedAt).toBeLessThan(5000)
+  const last = server.output().trim().split('\n').at(-1) as string
+  expect(JSON.parse(last)).toMatchObject({ role: 'all', finished: 3, givenBack: 3, msg: 'Stopped' })
   const db = await openDatabase(address)
   const attempts = await db.sql`select event_type, succeeded, error_class from postrider.attempts`
   expect(attempts).toEqual([1, 2, 3].map(() => ({ event_type: 'slow', succeeded: true, error_class: null })))
