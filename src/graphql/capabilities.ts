@@ -73,7 +73,8 @@ export type Capabilities = ReturnType<typeof createCapabilities>
 export function createCapabilities(parts: CapabilityParts) {
   const { orm } = parts.db
   return {
-    authenticate: (key: string) => authenticate(orm, key, parts.clock.now()),
+    /** Who holds this key and asks from this address, or null. */
+    authenticate: (key: string, address: string | null) => authenticate(orm, key, { now: parts.clock.now(), address }),
     tenants: {
       byIds: (reach: Reach, ids: readonly TenantId[]) => findTenants(orm, reach, ids),
     },
@@ -90,16 +91,16 @@ function endpointCapabilities(parts: CapabilityParts) {
   const scope = { orm, defaultTenantId: parts.defaultTenantId }
   return {
     async create(viewer: Viewer, { tenant, ...input }: NewEndpoint & { tenant?: TenantKey }) {
-      return createEndpoint(parts, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), input)
+      return createEndpoint(parts, viewer, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), input)
     },
     update: async (viewer: Viewer, id: string, input: EndpointSettings) =>
-      updateEndpoint(parts, reachOf(viewer), known('ep', id), input),
-    pause: async (viewer: Viewer, id: string) => pauseEndpoint(parts, reachOf(viewer), known('ep', id)),
-    resume: async (viewer: Viewer, id: string) => resumeEndpoint(parts, reachOf(viewer), known('ep', id)),
-    delete: async (viewer: Viewer, id: string) => deleteEndpoint(parts, reachOf(viewer), known('ep', id)),
+      updateEndpoint(parts, viewer, known('ep', id), input),
+    pause: async (viewer: Viewer, id: string) => pauseEndpoint(parts, viewer, known('ep', id)),
+    resume: async (viewer: Viewer, id: string) => resumeEndpoint(parts, viewer, known('ep', id)),
+    delete: async (viewer: Viewer, id: string) => deleteEndpoint(parts, viewer, known('ep', id)),
     /** Answers the id of the test's delivery. */
     test: async (viewer: Viewer, id: string, type: string | null | undefined) =>
-      testEndpoint(parts, reachOf(viewer), known('ep', id), type ?? null),
+      testEndpoint(parts, viewer, known('ep', id), type ?? null),
     async list(viewer: Viewer, tenant: TenantKey, filter: EndpointFilterInput | null | undefined, page: PageInput) {
       return listEndpoints(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },
@@ -119,7 +120,7 @@ function eventCapabilities(parts: CapabilityParts) {
     /** Answers the event's id: what is left of it is read anew. */
     async expunge(viewer: Viewer, text: string): Promise<EventId> {
       const id = known('evt', text)
-      await expungeEvent(parts, reachOf(viewer), id)
+      await expungeEvent(parts, viewer, id)
       return id
     },
     async list(viewer: Viewer, tenant: TenantKey, filter: EventFilterInput | null | undefined, page: PageInput) {
@@ -173,12 +174,12 @@ function deliveryCapabilities(parts: CapabilityParts) {
     /** Answers the delivery's id: what became of it is read anew. */
     async retry(viewer: Viewer, text: string): Promise<DeliveryId> {
       const id = known('dlv', text)
-      await parts.redeliverer.retry(reachOf(viewer), id)
+      await parts.redeliverer.retry(viewer, id)
       return id
     },
     async cancel(viewer: Viewer, text: string): Promise<DeliveryId> {
       const id = known('dlv', text)
-      await parts.redeliverer.cancel(reachOf(viewer), id)
+      await parts.redeliverer.cancel(viewer, id)
       return id
     },
     async list(viewer: Viewer, tenant: TenantKey, filter: DeliveryFilterInput | null | undefined, page: PageInput) {
@@ -239,9 +240,9 @@ function replayCapabilities(parts: CapabilityParts) {
       return previewReplay(parts, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), select)
     },
     async start(viewer: Viewer, { tenant, select }: ReplayInput) {
-      return startReplay(parts, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), select)
+      return startReplay(parts, viewer, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), select)
     },
-    cancel: async (viewer: Viewer, id: string) => cancelReplay(parts, reachOf(viewer), known('rpl', id)),
+    cancel: async (viewer: Viewer, id: string) => cancelReplay(parts, viewer, known('rpl', id)),
     follow: async (viewer: Viewer, id: string) => parts.replayProgress.follow(reachOf(viewer), known('rpl', id)),
     async list(viewer: Viewer, tenant: TenantKey, filter: ReplayFilterInput | null | undefined, page: PageInput) {
       return listReplays(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))

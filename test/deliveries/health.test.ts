@@ -5,6 +5,7 @@ import { receiverOf } from '../egress/world.ts'
 import { type Engine, movableClock, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Receiver } from '../support/receiver.ts'
+import { viewerOf } from '../support/viewer.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -67,7 +68,7 @@ test('HEALTHY → FAILING → DISABLED → resumed → recovered, each announced
   const before = receiver.requests.length
   receiver.answers(200)
   await engine.change(id, { maxInFlight: 1 })
-  await resumeEndpoint(engine, tenantId, id)
+  await resumeEndpoint(engine, viewerOf(tenantId), id)
   const requests = (await receiver.waitForRequests(before + 3)).slice(before)
   expect(requests.map(({ headers }) => headers['webhook-id'])).toEqual(waiting.map((event) => publicId('evt', event)))
   await listener.waitForRequests(3)
@@ -142,7 +143,7 @@ test('a new URL begins anew', async () => {
   const { engine, receiver, id, endpoint, tenantId } = await world()
   receiver.answers(500)
   await attempt(engine, id)
-  await updateEndpoint(engine, tenantId as TenantId, id, { url: `${receiver.url}/new` })
+  await updateEndpoint(engine, viewerOf(tenantId as TenantId), id, { url: `${receiver.url}/new` })
   expect(await endpoint(id)).toMatchObject({ failingSince: null, failedAttempts: 0, allowance: null })
 })
 
