@@ -6,13 +6,15 @@ import { createHash, randomFillSync } from 'node:crypto'
  */
 
 /** What an id names; the prefix of its public form. */
-export type Prefix = 'ten' | 'key' | 'pts' | 'ety' | 'evt' | 'ep' | 'sec' | 'dlv' | 'att' | 'rpl'
+export type Prefix = 'ten' | 'key' | 'pts' | 'aud' | 'ety' | 'evt' | 'ep' | 'sec' | 'dlv' | 'att' | 'rpl'
 
 declare const kind: unique symbol
 /** A UUIDv7 as text, branded with what it names. */
 export type Id<P extends Prefix = Prefix> = string & { readonly [kind]: P }
 export type TenantId = Id<'ten'>
 export type ApiKeyId = Id<'key'>
+export type PortalSessionId = Id<'pts'>
+export type AuditEntryId = Id<'aud'>
 export type EventId = Id<'evt'>
 export type EndpointId = Id<'ep'>
 export type SecretId = Id<'sec'>

@@ -58,3 +58,33 @@ export type HttpMethod = (typeof HTTP_METHODS)[number]
 
 export const SCOPES = ['PUBLISH', 'READ', 'MANAGE', 'ADMIN'] as const
 export type Scope = (typeof SCOPES)[number]
+
+/** Who changes something: a credential, or Postrider and its commands. */
+export const ACTOR_KINDS = ['API_KEY', 'PORTAL_SESSION', 'SYSTEM'] as const
+export type ActorKind = (typeof ACTOR_KINDS)[number]
+
+/** What leaves an entry in the audit log, named after the mutation or command that does it. Publishing does not: the event is its own record. */
+export const AUDIT_ACTIONS = [
+  'TENANT_CREATE',
+  'TENANT_UPDATE',
+  'TENANT_DELETE',
+  'API_KEY_CREATE',
+  'API_KEY_REVOKE',
+  'PORTAL_SESSION_CREATE',
+  'PORTAL_SESSION_REVOKE',
+  'ENDPOINT_CREATE',
+  'ENDPOINT_UPDATE',
+  'ENDPOINT_PAUSE',
+  'ENDPOINT_RESUME',
+  'ENDPOINT_TEST',
+  'ENDPOINT_DELETE',
+  'ENDPOINT_ROTATE_SECRET',
+  'ENDPOINT_REVEAL_SECRET',
+  'DELIVERY_RETRY',
+  'DELIVERY_CANCEL',
+  'REPLAY_START',
+  'REPLAY_CANCEL',
+  'EVENT_EXPUNGE',
+  'KEYS_ROTATE',
+] as const
+export type AuditAction = (typeof AUDIT_ACTIONS)[number]

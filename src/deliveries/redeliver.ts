@@ -1,12 +1,13 @@
-import { type DeliveryId, type EndpointId, type EventId, publicId } from '../../schema/ids.ts'
+import { type DeliveryId, type EndpointId, type EventId, publicId, type TenantId } from '../../schema/ids.ts'
 import type { DeliveryState, StoredWait } from '../../schema/states.ts'
+import { recordActionIn } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
-import type { Reach } from '../tenants/access.ts'
+import { type Reach, reachOf, type Viewer } from '../tenants/access.ts'
 import { admitDue } from './admit.ts'
 import { advanceLanes } from './lanes.ts'
 
@@ -17,25 +18,26 @@ export type Redeliverer = {
    * One attempt beside the schedule. It goes through admission like any other; at a paused endpoint it waits.
    * Mistakes: NOT_FOUND, ENDPOINT_DELETED, PAYLOAD_GONE, ATTEMPT_IN_FLIGHT, OUT_OF_ORDER, all at `id`.
    */
-  retry(reach: Reach, id: DeliveryId): Promise<void>
+  retry(viewer: Viewer, id: DeliveryId): Promise<void>
   /** Gives up a delivery that is pending, or has failed and holds up its lane. Mistakes: NOT_FOUND, NOT_PENDING, ATTEMPT_IN_FLIGHT. */
-  cancel(reach: Reach, id: DeliveryId): Promise<void>
+  cancel(viewer: Viewer, id: DeliveryId): Promise<void>
 }
 
 export function createRedeliverer(context: RedelivererContext): Redeliverer {
   return {
-    async retry(reach, id) {
-      await again(() => context.db.transaction((tx) => requestAttempt(context, tx, reach, id)))
+    async retry(viewer, id) {
+      await again(() => context.db.transaction((tx) => requestAttempt(context, tx, viewer, id)))
       context.wake.signal('deliver')
     },
-    async cancel(reach, id) {
-      await again(() => context.db.transaction((tx) => cancel(context, tx, reach, id)))
+    async cancel(viewer, id) {
+      await again(() => context.db.transaction((tx) => cancel(context, tx, viewer, id)))
       context.wake.signal('deliver')
     },
   }
 }
 
 type Row = {
+  tenantId: TenantId
   eventId: EventId
   endpointId: EndpointId
   state: DeliveryState
@@ -48,10 +50,10 @@ type Row = {
 async function requestAttempt(
   { tickets, clock }: RedelivererContext,
   tx: Tx,
-  reach: Reach,
+  viewer: Viewer,
   id: DeliveryId,
 ): Promise<void> {
-  const row = await lockDelivery(tx, reach, id)
+  const row = await lockDelivery(tx, reachOf(viewer), id)
   if (row.waitingFor === 'ORDER') {
     const message = 'It waits for the one before it in its lane. Retry or cancel that one, and this one follows.'
     throw new Mistake('OUT_OF_ORDER', ['id'], message)
@@ -67,10 +69,13 @@ async function requestAttempt(
     update postrider.deliveries set requested_trigger = case requested_trigger when 'TEST' then 'TEST' else 'MANUAL' end, requested_at = ${clock.now().toISOString()},
       waiting_for = case when ticket_id is null then 'REQUESTED' end
     where id = ${id}`
+  await recordActionIn(tx, viewer, { ...about(id, row), action: 'DELIVERY_RETRY' }, clock.now())
   // With a ticket it goes as soon as that is claimed, as an attempt by hand.
   if (row.ticketId !== null) return
   await admitDue(tx, tickets, [{ id, endpoint: row.endpointId, firstAttempt: true }], clock.now())
 }
+
+const about = (id: DeliveryId, { tenantId }: Row) => ({ tenantId, object: publicId('dlv', id) })
 
 /** While its request is open, a delivery keeps its place at its endpoint and in its lane: another one beside it would be too many. */
 async function refuseInFlight(tx: Tx, tickets: Tickets, { ticketId }: Row, advice: string): Promise<void> {
@@ -87,9 +92,9 @@ async function refuseWithoutPayload(tx: Tx, event: EventId): Promise<void> {
   throw new Mistake('PAYLOAD_GONE', ['id'], `The payload of this event ${why}: there is nothing to send.`)
 }
 
-async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Reach, id: DeliveryId): Promise<void> {
+async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, viewer: Viewer, id: DeliveryId): Promise<void> {
   const now = clock.now()
-  const row = await lockDelivery(tx, reach, id)
+  const row = await lockDelivery(tx, reachOf(viewer), id)
   await refuseInFlight(tx, tickets, row, 'Cancel it when that has ended.')
   if (row.state !== 'PENDING' && !(await blocksItsLane(tx, id, row))) {
     throw new Mistake('NOT_PENDING', ['id'], `This delivery is ${row.state} already: there is nothing to cancel.`)
@@ -98,6 +103,7 @@ async function cancel({ tickets, clock }: RedelivererContext, tx: Tx, reach: Rea
     update postrider.deliveries set state = 'CANCELLED', failed_reason = null, ticket_id = null, waiting_for = null, next_attempt_at = null,
       requested_trigger = null, requested_at = null, replay_id = null, settled_at = ${now.toISOString()}
     where id = ${id}`
+  await recordActionIn(tx, viewer, { ...about(id, row), action: 'DELIVERY_CANCEL' }, now)
   if (row.lane === null) return
   const moved = await advanceLanes(tx, [{ endpoint: row.endpointId, lane: row.lane, delivery: id }])
   await admitDue(tx, tickets, moved, now)
@@ -116,7 +122,7 @@ async function lockDelivery(tx: Tx, reach: Reach, id: DeliveryId): Promise<Row> 
   const mine = tx`id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
   await tx`select from postrider.endpoints where id = (select endpoint_id from postrider.deliveries where ${mine}) for no key update`
   const [row] = await tx<Row[]>`
-    select event_id as "eventId", endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", lane, waiting_for as "waitingFor",
+    select delivery.tenant_id as "tenantId", event_id as "eventId", endpoint_id as "endpointId", delivery.state, ticket_id as "ticketId", lane, waiting_for as "waitingFor",
       exists (select from postrider.endpoints where id = endpoint_id and deleted_at is not null) as "endpointDeleted"
     from postrider.deliveries delivery
     where ${mine} for update`

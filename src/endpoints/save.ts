@@ -1,17 +1,26 @@
+import { isDeepStrictEqual } from 'node:util'
 import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { type EndpointId, newId, publicId, type TenantId } from '../../schema/ids.ts'
+import type { AuditAction } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
+import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sealer } from '../sealing/sealer.ts'
-import type { Reach } from '../tenants/access.ts'
+import { reachOf, type Viewer } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import type { Endpoint } from './find.ts'
-import { type EndpointSettings, readNewSettings, readSettings, type SettingRules } from './input.ts'
+import {
+  type EndpointColumns,
+  type EndpointSettings,
+  readNewSettings,
+  readSettings,
+  type SettingRules,
+} from './input.ts'
 import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
 
 export type SaveContext = SettingRules & {
@@ -34,6 +43,7 @@ export type NewEndpoint = EndpointSettings & { url: string; secret?: string | nu
 /** Makes an endpoint and its signing secret, which is returned in the clear this once. */
 export async function createEndpoint(
   context: SaveContext,
+  viewer: Viewer,
   tenantId: TenantId,
   input: NewEndpoint,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
@@ -46,6 +56,7 @@ export async function createEndpoint(
     const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
     const [created] = await tx.insert(endpoints).values(row).returning()
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
+    await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url } }, now)
     return created as Endpoint
   })
   return { endpoint, secret }
@@ -54,7 +65,7 @@ export async function createEndpoint(
 /** Changes what the input mentions: absent is unchanged, null back to the default. */
 export async function updateEndpoint(
   context: SaveContext,
-  reach: Reach,
+  viewer: Viewer,
   id: EndpointId,
   input: EndpointSettings,
 ): Promise<Endpoint> {
@@ -64,26 +75,21 @@ export async function updateEndpoint(
   // The flag makes the promoter look at lanes that are blocked.
   const look = settings.onBlocked === undefined ? {} : { backlog: true }
   const order = settings.ordering === undefined ? {} : { orderingChangedAt: context.clock.now() }
-  return change(context, reach, id, { ...settings, ...start, ...look, ...order })
+  const changes = { ...settings, ...start, ...look, ...order }
+  return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings })
 }
 
 /** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */
-export async function pauseEndpoint(context: SaveContext, reach: Reach, id: EndpointId): Promise<Endpoint> {
-  return change(context, reach, id, {
-    state: sql`case ${endpoints.state} when 'ACTIVE' then 'PAUSED' else ${endpoints.state} end`,
-  })
+export async function pauseEndpoint(context: SaveContext, viewer: Viewer, id: EndpointId): Promise<Endpoint> {
+  const state = sql`case ${endpoints.state} when 'ACTIVE' then 'PAUSED' else ${endpoints.state} end`
+  return change(context, viewer, id, { state }, { action: 'ENDPOINT_PAUSE' })
 }
 
 /** What waits goes out again: the backlog flag makes the promoter look at it. */
-export async function resumeEndpoint(context: SaveContext, reach: Reach, id: EndpointId): Promise<Endpoint> {
+export async function resumeEndpoint(context: SaveContext, viewer: Viewer, id: EndpointId): Promise<Endpoint> {
   // Its health is what it last was: whoever was told of the failure is told when it is over.
-  return change(context, reach, id, {
-    state: 'ACTIVE',
-    disabledReason: null,
-    disabledAt: null,
-    ...NEW_START,
-    backlog: true,
-  })
+  const active = { state: 'ACTIVE', disabledReason: null, disabledAt: null, backlog: true } as const
+  return change(context, viewer, id, { ...active, ...NEW_START }, { action: 'ENDPOINT_RESUME' })
 }
 
 /**
@@ -92,16 +98,17 @@ export async function resumeEndpoint(context: SaveContext, reach: Reach, id: End
  */
 export async function deleteEndpoint(
   { db, wake, clock }: SaveContext,
-  reach: Reach,
+  viewer: Viewer,
   id: EndpointId,
 ): Promise<Endpoint> {
   const now = clock.now()
   // Committed first: whoever routes reads it no more, and those who are at it are done in a moment.
   const deleted = await db.orm.transaction(async (tx) => {
     const changes = { deletedAt: now, updatedAt: now, backlog: true }
-    const [gone] = await tx.update(endpoints).set(changes).where(living(reach, id)).returning()
+    const [gone] = await tx.update(endpoints).set(changes).where(living(viewer, id)).returning()
     if (!gone) throw notFound(id)
     await eraseSecrets(tx, id)
+    await recordAction(tx, viewer, about('ENDPOINT_DELETE', gone), now)
     return gone
   })
   // Should that fail, or not be all, the flag makes the promoter finish it.
@@ -110,23 +117,49 @@ export async function deleteEndpoint(
   return deleted
 }
 
+type Told = { action: AuditAction; settings?: Partial<EndpointColumns> }
+
+/** `settings`: what is told of the change in the audit log, beside what was there before. */
 async function change(
   { db, wake, clock }: SaveContext,
-  reach: Reach,
+  viewer: Viewer,
   id: EndpointId,
   changes: PgUpdateSetSource<typeof endpoints>,
+  { action, settings = {} }: Told,
 ): Promise<Endpoint> {
-  const [changed] = await db.orm
-    .update(endpoints)
-    .set({ ...changes, updatedAt: clock.now() })
-    .where(living(reach, id))
-    .returning()
-  if (!changed) throw notFound(id)
+  const now = clock.now()
+  const changed = await db.orm.transaction(async (tx) => {
+    const [before] = await tx.select().from(endpoints).where(living(viewer, id)).for('no key update')
+    if (!before) throw notFound(id)
+    const [after] = await tx
+      .update(endpoints)
+      .set({ ...changes, updatedAt: now })
+      .where(eq(endpoints.id, id))
+      .returning()
+    const details = differences(before, settings)
+    await recordAction(tx, viewer, { ...about(action, before), details }, now)
+    return after as Endpoint
+  })
   wake.signal('promote')
   return changed
 }
 
-const living = (reach: Reach, id: EndpointId) =>
-  and(inReach(endpoints.tenantId, reach), eq(endpoints.id, id), isNull(endpoints.deletedAt))
+/** Each setting that is not what it was: `{ url: { from, to } }`. */
+function differences(before: Endpoint, settings: Partial<EndpointColumns>): Record<string, unknown> {
+  const changed = Object.entries(settings).flatMap(([name, to]) => {
+    const from = before[name as keyof Endpoint]
+    return isDeepStrictEqual(from, to) ? [] : [[name, { from, to }]]
+  })
+  return Object.fromEntries(changed)
+}
+
+const about = (action: AuditAction, { id, tenantId }: Pick<Endpoint, 'id' | 'tenantId'>) => ({
+  action,
+  tenantId,
+  object: publicId('ep', id),
+})
+
+const living = (viewer: Viewer, id: EndpointId) =>
+  and(inReach(endpoints.tenantId, reachOf(viewer)), eq(endpoints.id, id), isNull(endpoints.deletedAt))
 
 const notFound = (id: EndpointId) => new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)

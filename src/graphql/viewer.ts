@@ -1,4 +1,4 @@
-import { publicId } from '../../schema/ids.ts'
+import { type ApiKeyId, publicId } from '../../schema/ids.ts'
 import type { Viewer } from '../tenants/access.ts'
 import { builder } from './builder.ts'
 import { ScopeEnum } from './enums.ts'
@@ -7,7 +7,7 @@ import { TenantRef } from './refs.ts'
 const ViewerRef = builder.objectRef<Viewer>('Viewer').implement({
   description: 'Who is asking: the API key of this request.',
   fields: (t) => ({
-    id: t.id({ description: 'The id of the key, `key_…`.', resolve: ({ keyId }) => publicId('key', keyId) }),
+    id: t.id({ description: 'The id of the key, `key_…`.', resolve: ({ id }) => publicId('key', id as ApiKeyId) }),
     name: t.exposeString('name', { description: 'What the key was called when it was made, like `billing service`.' }),
     scopes: t.field({
       type: [ScopeEnum],

@@ -117,7 +117,7 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   response.setHeader('x-request-id', requestId)
   // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
   const key = bearerToken(request.headers.authorization)
-  const viewer = key === null ? null : await capabilities.authenticate(key)
+  const viewer = key === null ? null : await capabilities.authenticate(key, request.socket.remoteAddress ?? null)
   if (key !== null) site.unavailable.over()
   if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
   try {

@@ -15,7 +15,7 @@ import { isAllowedOrigin } from './origins.ts'
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
 /** `deadline` ends the socket of a client that never shows a valid key. */
-type Socket = { deadline: NodeJS.Timeout; trusted: boolean }
+type Socket = { deadline: NodeJS.Timeout; trusted: boolean; address: string | null }
 type Connection = ConnectionContext<Record<string, unknown>, Socket>
 
 export type WebSockets = {
@@ -45,7 +45,9 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
     perMessageDeflate: false,
   })
   const protocol = createProtocol(options)
-  sockets.on('connection', (socket: WebSocket) => serve(protocol, socket, log))
+  sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) =>
+    serve(protocol, socket, remoteAddress ?? null, log),
+  )
   return {
     upgrade(request, socket, head) {
       socket.on('error', () => socket.destroy())
@@ -97,7 +99,7 @@ async function begin(
   payload: SubscribePayload,
 ): Promise<ExecutionArgs | GraphQLError[]> {
   const key = keyOf(connection, payload)
-  const viewer = key === null ? null : await capabilities.authenticate(key)
+  const viewer = key === null ? null : await capabilities.authenticate(key, connection.extra.address)
   if (viewer === null) return [unauthenticated()]
   clearTimeout(connection.extra.deadline)
   connection.extra.trusted = true
@@ -149,9 +151,9 @@ function publicError(error: unknown): GraphQLError {
 }
 
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
-function serve(protocol: Protocol, socket: WebSocket, log: Log): void {
+function serve(protocol: Protocol, socket: WebSocket, address: string | null, log: Log): void {
   const deadline = setTimeout(() => socket.close(UNAUTHORIZED, 'No valid API key was shown'), INIT_TIMEOUT_MS)
-  const extra: Socket = { deadline, trusted: false }
+  const extra: Socket = { deadline, trusted: false, address }
   const closed = protocol.opened(
     {
       protocol: socket.protocol,

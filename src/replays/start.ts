@@ -1,13 +1,14 @@
 import { and, count, eq, isNotNull, sql } from 'drizzle-orm'
 import { type EndpointId, newId, publicId, type ReplayId, type TenantId } from '../../schema/ids.ts'
 import { replayParts, replays } from '../../schema/tables/replays.ts'
+import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Retention } from '../postgres/days.ts'
 import type { Scans } from '../postgres/scans.ts'
 import type { Wake } from '../queue/wake.ts'
-import type { Reach } from '../tenants/access.ts'
+import { reachOf, type Viewer } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 import { countSelection, sumOf } from './count.ts'
 import type { Replay } from './find.ts'
@@ -33,6 +34,7 @@ const MOST_ROWS_PER_INSERT = 5000
  */
 export async function startReplay(
   { db, scans, wake, clock, operationsTenantId }: ReplaysContext,
+  viewer: Viewer,
   tenant: TenantId,
   select: ReplaySelectInput,
 ): Promise<Replay> {
@@ -72,6 +74,13 @@ export async function startReplay(
       const rows = parts.slice(at, at + MOST_ROWS_PER_INSERT)
       await tx.insert(replayParts).values(rows.map((part) => partOf(id, part)))
     }
+    const action = {
+      action: 'REPLAY_START',
+      tenantId: tenant,
+      object: publicId('rpl', id),
+      details: { ...selection },
+    } as const
+    await recordAction(tx, viewer, action, now)
     return replay as Replay
   })
   wake.signal('replays')
@@ -93,15 +102,15 @@ const tooMany = () =>
  * Hands nothing more over, and takes back what waits and has not been tried; the runner does the latter. What has a ticket
  * or has been tried goes on. Mistakes: NOT_FOUND and NOT_RUNNING at `id`.
  */
-export async function cancelReplay({ db, wake, clock }: ReplaysContext, reach: Reach, id: ReplayId): Promise<Replay> {
+export async function cancelReplay({ db, wake, clock }: ReplaysContext, viewer: Viewer, id: ReplayId): Promise<Replay> {
   const now = clock.now()
   const cancelled = await db.orm.transaction(async (tx) => {
     const [replay] = await tx
       .select()
       .from(replays)
-      .where(and(inReach(replays.tenantId, reach), eq(replays.id, id)))
+      .where(and(inReach(replays.tenantId, reachOf(viewer)), eq(replays.id, id)))
       .for('update')
-    if (!replay) throw new Mistake('NOT_FOUND', ['id'], 'There is no such replay.')
+    if (!replay) throw new Mistake('NOT_FOUND', ['id'], `There is no replay ${publicId('rpl', id)}.`)
     const mayWait = replay.state === 'RUNNING' || replay.state === 'COMPLETED'
     const waits = mayWait && (await giveTurns(tx, replay, now))
     if (replay.state !== 'RUNNING' && !waits) {
@@ -109,6 +118,8 @@ export async function cancelReplay({ db, wake, clock }: ReplaysContext, reach: R
     }
     const changes = { state: 'CANCELLED', finishedAt: now, nextTurnAt: waits ? now : null } as const
     const [row] = await tx.update(replays).set(changes).where(eq(replays.id, id)).returning()
+    const action = { action: 'REPLAY_CANCEL', tenantId: replay.tenantId, object: publicId('rpl', id) } as const
+    await recordAction(tx, viewer, action, now)
     return row as Replay
   })
   wake.signal('replays')

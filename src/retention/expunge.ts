@@ -5,8 +5,11 @@ import {
   type EventId,
   highestIdAt,
   lowestIdAt,
+  publicId,
+  type TenantId,
   timeOf,
 } from '../../schema/ids.ts'
+import { recordActionIn } from '../audit/record.ts'
 import { admitDue, lockEndpoints } from '../deliveries/admit.ts'
 import { advanceLanes } from '../deliveries/lanes.ts'
 import { Mistake } from '../mistake.ts'
@@ -16,7 +19,7 @@ import { again } from '../postgres/deadlock.ts'
 import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
-import type { Reach } from '../tenants/access.ts'
+import { reachOf, type Viewer } from '../tenants/access.ts'
 
 export type ExpungeContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock }
 
@@ -25,15 +28,15 @@ export type ExpungeContext = { db: Db; tickets: Tickets; wake: Wake; clock: Cloc
  * flight or not. The hash in an idempotency key stays: without it a producer that asks again would bring the payload back.
  * Operational events, tickets and the log never have payloads. Mistakes: NOT_FOUND.
  */
-export async function expungeEvent(context: ExpungeContext, reach: Reach, id: EventId): Promise<void> {
-  await again(() => context.db.transaction((tx) => expunge(tx, context, reach, id)))
+export async function expungeEvent(context: ExpungeContext, viewer: Viewer, id: EventId): Promise<void> {
+  await again(() => context.db.transaction((tx) => expunge(tx, context, viewer, id)))
   // Lanes may have gone on, and places at endpoints are free.
   context.wake.signal('deliver')
   context.wake.signal('promote')
 }
 
-async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventId): Promise<void> {
-  await markExpunged(tx, reach, id, context.clock.now())
+async function expunge(tx: Tx, context: ExpungeContext, viewer: Viewer, id: EventId): Promise<void> {
+  await markExpunged(tx, viewer, id, context.clock.now())
   await tx`delete from postrider.event_payloads where id = ${id}`
   const deliveries = await cancelAll(tx, context, id)
   await deleteEchoes(tx, id, deliveries)
@@ -43,16 +46,19 @@ async function expunge(tx: Tx, context: ExpungeContext, reach: Reach, id: EventI
  * First of all: routing stamps the event as well, so either its deliveries are all there after this, or it begins anew and
  * finds nothing to route. For lanes its tenant has the turn, as when events are put into them.
  */
-async function markExpunged(tx: Tx, reach: Reach, id: EventId, now: Date): Promise<void> {
+async function markExpunged(tx: Tx, viewer: Viewer, id: EventId, now: Date): Promise<void> {
+  const reach = reachOf(viewer)
   const mine = tx`id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
   await tx`
     select from postrider.tenants where id = (select tenant_id from postrider.events where ${mine}) for no key update`
-  const marked = await tx`
+  const [marked] = await tx<{ tenantId: TenantId }[]>`
     update postrider.events set
       expunged_at = coalesce(expunged_at, ${now.toISOString()}), routed_at = coalesce(routed_at, ${now.toISOString()})
-    where ${mine}`
-  if (marked.count === 0) throw new Mistake('NOT_FOUND', ['id'], 'There is no such event.')
+    where ${mine} returning tenant_id as "tenantId"`
+  if (!marked) throw new Mistake('NOT_FOUND', ['id'], `There is no event ${publicId('evt', id)}.`)
   await tx`delete from postrider.lane_outbox where event_id = ${id}`
+  const action = { action: 'EVENT_EXPUNGE', tenantId: marked.tenantId, object: publicId('evt', id) } as const
+  await recordActionIn(tx, viewer, action, now)
 }
 
 type Row = { id: DeliveryId; endpoint: EndpointId; lane: string | null }

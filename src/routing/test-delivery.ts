@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, deliveryIdOf, type EndpointId, newId, publicId, type TenantId } from '../../schema/ids.ts'
+import { recordActionIn } from '../audit/record.ts'
 import { placesOf } from '../deliveries/admission.ts'
 import { deliverTicket, lockAllowances, saveSlots, setBacklog } from '../deliveries/admit.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
@@ -10,7 +11,7 @@ import { again } from '../postgres/deadlock.ts'
 import { together } from '../postgres/together.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
-import type { Reach } from '../tenants/access.ts'
+import { type Reach, reachOf, type Viewer } from '../tenants/access.ts'
 
 export type TestContext = { db: Db; tickets: Tickets; wake: Wake; clock: Clock }
 
@@ -25,12 +26,12 @@ const EXAMPLE = JSON.stringify({ test: true, message: 'A test from Postrider: no
  */
 export async function testEndpoint(
   context: TestContext,
-  reach: Reach,
+  viewer: Viewer,
   id: EndpointId,
   type: string | null,
 ): Promise<DeliveryId> {
   if (type !== null) checkType(type)
-  const delivery = await again(() => context.db.transaction((tx) => createTest(context, tx, reach, id, type)))
+  const delivery = await again(() => context.db.transaction((tx) => createTest(context, tx, viewer, id, type)))
   context.wake.signal('deliver')
   return delivery
 }
@@ -47,11 +48,11 @@ function checkType(type: string): void {
 async function createTest(
   { tickets, clock }: TestContext,
   tx: Tx,
-  reach: Reach,
+  viewer: Viewer,
   endpointId: EndpointId,
   givenType: string | null,
 ): Promise<DeliveryId> {
-  const endpoint = await readEndpoint(tx, reach, endpointId)
+  const endpoint = await readEndpoint(tx, reachOf(viewer), endpointId)
   const now = clock.now()
   const allowances = await lockAllowances(tx, [endpointId], now)
   const allowance = allowances.get(endpointId)
@@ -89,6 +90,8 @@ async function createTest(
         ]),
     saveSlots(tx, allowances, [{ endpoint: endpointId, at: slot }]),
   ])
+  const action = { action: 'ENDPOINT_TEST', tenantId: endpoint.tenantId, object: publicId('ep', endpointId) } as const
+  await recordActionIn(tx, viewer, action, now)
   return delivery
 }
 

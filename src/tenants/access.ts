@@ -1,10 +1,9 @@
-import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
+import type { TenantId } from '../../schema/ids.ts'
 import type { Scope } from '../../schema/states.ts'
+import type { Actor } from '../audit/actor.ts'
 
 /** Who is asking: the credential of a request, and what it may do. */
-export type Viewer = {
-  keyId: ApiKeyId
-  name: string
+export type Viewer = Actor & {
   /** Null: the credential is instance-wide. */
   tenantId: TenantId | null
   scopes: readonly Scope[]

@@ -22,15 +22,19 @@ export async function createApiKey(orm: Writer, key: NewApiKey, now: Date): Prom
   return text
 }
 
-/** Who holds this key, or null: unknown, expired and revoked ones are all the same. */
-export async function authenticate(orm: Orm, text: string, now: Date): Promise<Viewer | null> {
+/** Who holds this key, asking from this address; or null: unknown, expired and revoked ones are all the same. */
+export async function authenticate(
+  orm: Orm,
+  text: string,
+  { now, address }: { now: Date; address: string | null },
+): Promise<Viewer | null> {
   if (text.length === 0 || text.length > LONGEST_KEY) return null
   const hash = hashOf(text)
   const [row] = await orm.select().from(apiKeys).where(eq(apiKeys.hash, hash))
   // The index has compared already, in its own time; whoever could learn from that would have to invert SHA-256.
   if (!row || !timingSafeEqual(row.hash, hash)) return null
   if (row.revokedAt !== null || (row.expiresAt !== null && row.expiresAt <= now)) return null
-  return { keyId: row.id, name: row.name, tenantId: row.tenantId, scopes: row.scopes }
+  return { kind: 'API_KEY', id: row.id, name: row.name, address, tenantId: row.tenantId, scopes: row.scopes }
 }
 
 /**

@@ -151,7 +151,7 @@ async function take(
       const pending = (await engine.deliveries()).filter(({ state }) => state === 'PENDING')
       const delivery = pending[one.delivery % Math.max(1, pending.length)]
       if (delivery === undefined) return
-      const asked = engine.redeliverer[one.kind](engine.tenantId, delivery.id)
+      const asked = engine.redeliverer[one.kind](engine.viewer, delivery.id)
       await asked.catch((error: Error) => expect(error.name).toBe('Mistake'))
     }
   }

@@ -206,7 +206,7 @@ describe('what joins a backlog', () => {
   test('keeps the endpoint from being deleted until it is there', async () => {
     const { engine, endpoint, hold } = await world()
     const commit = await hold((tx) => joinBacklogs(tx, [endpoint]))
-    const deleting = deleteEndpoint(engine, engine.tenantId, endpoint)
+    const deleting = deleteEndpoint(engine, engine.viewer, endpoint)
     await eventually(async () => {
       const blocked = await engine.db.sql`
         select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
@@ -285,8 +285,8 @@ test('after any mixture of failures, pauses, retries and cancellations no delive
       () => engine.change(endpoint, { state: 'PAUSED' }),
       () => engine.change(endpoint, { state: 'ACTIVE', backlog: true }),
       () => engine.change(endpoint, { maxInFlight: 1 + upTo(6) }),
-      () => delivery && engine.redeliverer.retry(engine.tenantId, delivery).catch(mistakesOnly),
-      () => delivery && other.redeliverer.cancel(engine.tenantId, delivery).catch(mistakesOnly),
+      () => delivery && engine.redeliverer.retry(engine.viewer, delivery).catch(mistakesOnly),
+      () => delivery && other.redeliverer.cancel(engine.viewer, delivery).catch(mistakesOnly),
     ]
     await pick(acts)()
   }

@@ -25,7 +25,7 @@ test('an endpoint that answers 410 is disabled and keeps its deliveries, which g
   expect(receiver.requests).toHaveLength(1)
 
   receiver.answers(200)
-  await resumeEndpoint(engine, engine.tenantId, id)
+  await resumeEndpoint(engine, engine.viewer, id)
   await receiver.waitForRequests(4)
   await eventually(async () => expect(await engine.deliveries()).toMatchObject(Array(3).fill({ state: 'DELIVERED' })))
   expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE', disabledReason: null, disabledAt: null })

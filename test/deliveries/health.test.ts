@@ -6,6 +6,7 @@ import { receiverOf } from '../egress/world.ts'
 import { type Engine, movableClock, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Receiver } from '../support/receiver.ts'
+import { viewerOf } from '../support/viewer.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -68,7 +69,7 @@ test('HEALTHY → FAILING → DISABLED → resumed → recovered, each announced
   const before = receiver.requests.length
   receiver.answers(200)
   await engine.change(id, { maxInFlight: 1 })
-  await resumeEndpoint(engine, tenantId, id)
+  await resumeEndpoint(engine, viewerOf(tenantId), id)
   const requests = (await receiver.waitForRequests(before + 3)).slice(before)
   expect(requests.map(({ headers }) => headers['webhook-id'])).toEqual(waiting.map((event) => publicId('evt', event)))
   await listener.waitForRequests(3)
@@ -143,7 +144,7 @@ test('a new URL begins anew', async () => {
   const { engine, receiver, id, endpoint, tenantId } = await world()
   receiver.answers(500)
   await attempt(engine, id)
-  await updateEndpoint(engine, tenantId as TenantId, id, { url: `${receiver.url}/new` })
+  await updateEndpoint(engine, viewerOf(tenantId as TenantId), id, { url: `${receiver.url}/new` })
   expect(await endpoint(id)).toMatchObject({ failingSince: null, failedAttempts: 0, allowance: null })
 })
 
@@ -151,7 +152,7 @@ test('tests and what failed on our side say nothing about an endpoint', async ()
   const { engine, receiver, id, endpoint, db, tenantId } = await world()
   const nothing = { health: 'HEALTHY', failingSince: null, failedAttempts: 0, allowance: null }
   receiver.answers(503)
-  await testEndpoint(engine, tenantId, id, null)
+  await testEndpoint(engine, viewerOf(tenantId), id, null)
   await eventually(async () => expect(await engine.attempts()).toMatchObject([{ trigger: 'TEST', status: 503 }]))
   expect(await endpoint(id)).toMatchObject(nothing)
 

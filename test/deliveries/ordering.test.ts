@@ -142,16 +142,16 @@ test.each(['a retry by hand that succeeds', 'its cancellation', 'SKIP_AFTER_FAIL
     const events = [await publishOne(engine, null), await publishOne(engine, null)]
     await eventually(async () => expect(await states(engine, id)).toEqual(['FAILED', 'ORDER']))
     const [head, behind] = (await engine.deliveries(id)).toSorted((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0))
-    const retry = engine.redeliverer.retry(engine.tenantId, behind?.id as never)
+    const retry = engine.redeliverer.retry(engine.viewer, behind?.id as never)
     await expect(retry).rejects.toMatchObject({ code: 'OUT_OF_ORDER' })
     // One that fails again changes nothing.
-    await engine.redeliverer.retry(engine.tenantId, head?.id as never)
+    await engine.redeliverer.retry(engine.viewer, head?.id as never)
     await eventually(async () => expect(await engine.attempts()).toHaveLength(2))
     expect(await states(engine, id)).toEqual(['FAILED', 'ORDER'])
 
-    if (what.startsWith('a retry')) await engine.redeliverer.retry(engine.tenantId, head?.id as never)
-    else if (what.startsWith('its')) await engine.redeliverer.cancel(engine.tenantId, head?.id as never)
-    else await updateEndpoint(engine, engine.tenantId, id, { onBlocked: 'SKIP_AFTER_FAILED' })
+    if (what.startsWith('a retry')) await engine.redeliverer.retry(engine.viewer, head?.id as never)
+    else if (what.startsWith('its')) await engine.redeliverer.cancel(engine.viewer, head?.id as never)
+    else await updateEndpoint(engine, engine.viewer, id, { onBlocked: 'SKIP_AFTER_FAILED' })
     await eventually(async () => expect((await states(engine, id)).at(-1)).toBe('DELIVERED'))
     expect(receiver.requests.map(idOf).at(-1)).toBe(events[1])
   },
@@ -164,7 +164,7 @@ test('SKIP_AFTER_FAILED set while the last attempt is under way lets the lane go
   await engine.change(id, { ordering: 'PER_ENDPOINT' })
   receiver.answers(async (_, index) => {
     if (index > 0) return 200
-    await updateEndpoint(engine, engine.tenantId, id, { onBlocked: 'SKIP_AFTER_FAILED' })
+    await updateEndpoint(engine, engine.viewer, id, { onBlocked: 'SKIP_AFTER_FAILED' })
     return 500
   })
   await publishOne(engine, null)
@@ -195,7 +195,7 @@ test('more blocked lanes than one round takes are all let go', async () => {
       KEYS,
     ])
   }, 10_000)
-  await updateEndpoint(engine, engine.tenantId, id, { onBlocked: 'SKIP_AFTER_FAILED' })
+  await updateEndpoint(engine, engine.viewer, id, { onBlocked: 'SKIP_AFTER_FAILED' })
   await eventually(
     async () => expect((await states(engine, id)).filter((one) => one === 'DELIVERED')).toHaveLength(KEYS),
     10_000,
@@ -221,8 +221,8 @@ test('a cancelled delivery at the head, or behind it, does not hold up its lane'
   for (let n = 0; n < 4; n++) await publishOne(engine, null)
   await eventually(async () => expect(await states(engine, id)).toEqual(['RETRY', 'ORDER', 'ORDER', 'ORDER']))
   const rows = (await engine.deliveries(id)).toSorted((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0))
-  await engine.redeliverer.cancel(engine.tenantId, rows[2]?.id as never)
-  await engine.redeliverer.cancel(engine.tenantId, rows[0]?.id as never)
+  await engine.redeliverer.cancel(engine.viewer, rows[2]?.id as never)
+  await engine.redeliverer.cancel(engine.viewer, rows[0]?.id as never)
   await eventually(async () =>
     expect(await states(engine, id)).toEqual(['CANCELLED', 'DELIVERED', 'CANCELLED', 'DELIVERED']),
   )
@@ -244,7 +244,7 @@ test('an event from days before the one at the head is found behind it', async (
   await eventually(async () => expect(await states(engine, id)).toEqual(['RETRY', 'ORDER']))
   clock.forward(3 * 86_400_000)
   const [head] = (await engine.deliveries(id)).filter(({ waitingFor }) => waitingFor === 'RETRY')
-  await engine.redeliverer.cancel(engine.tenantId, head?.id as never)
+  await engine.redeliverer.cancel(engine.viewer, head?.id as never)
   await eventually(async () => expect(await states(engine, id)).toEqual(['CANCELLED', 'DELIVERED']))
 })
 

@@ -75,8 +75,8 @@ test('tests and retries by hand keep to the rate as well', async () => {
     return settled
   })
   await Promise.all([
-    ...rows.map(({ id }) => one.redeliverer.retry(one.tenantId, id)),
-    ...Array.from({ length: 4 }, () => testEndpoint(one, one.tenantId, id, null)),
+    ...rows.map(({ id }) => one.redeliverer.retry(one.viewer, id)),
+    ...Array.from({ length: 4 }, () => testEndpoint(one, one.viewer, id, null)),
   ])
   await receiver.waitForRequests(8, 10_000)
   expect(mostInASecond(await sentAt(8))).toBeLessThanOrEqual(5)
@@ -107,7 +107,7 @@ test.each(['deleted', 'paused'])('what is %s while it waits for its slot is not 
     expect(row?.ticketId).toBeTruthy()
   })
   if (what === 'paused') await one.change(id, { state: 'PAUSED' })
-  else await deleteEndpoint(one, one.tenantId, id)
+  else await deleteEndpoint(one, one.viewer, id)
   await eventually(async () => expect(await one.ticketsIn('deliver')).toBe(0), 4000)
   expect(receiver.requests).toHaveLength(1)
 })

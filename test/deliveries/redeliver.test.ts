@@ -5,6 +5,7 @@ import { receiverOf } from '../egress/world.ts'
 import { startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Answer } from '../support/receiver.ts'
+import { viewerOf } from '../support/viewer.ts'
 
 const HOUR = 3600
 
@@ -23,8 +24,8 @@ async function world(answers: [Answer, ...Answer[]], delaysSeconds: number[] = [
       expect(row).toMatchObject({ attemptsMade: times, ticketId: null, requestedTrigger: null })
       return row
     })
-  const retry = async () => engine.redeliverer.retry(engine.tenantId, (await delivery()).id)
-  const cancel = async () => engine.redeliverer.cancel(engine.tenantId, (await delivery()).id)
+  const retry = async () => engine.redeliverer.retry(engine.viewer, (await delivery()).id)
+  const cancel = async () => engine.redeliverer.cancel(engine.viewer, (await delivery()).id)
   return { engine, receiver, endpoint, delivery, tried, retry, cancel }
 }
 
@@ -130,14 +131,14 @@ describe('a retry by hand', () => {
   test("of another tenant's delivery, or of none, finds nothing", async () => {
     const { engine, delivery, tried } = await world([500])
     const before = await tried(1)
-    const stranger = newId<'ten'>(new Date())
-    const { redeliverer, tenantId } = engine
+    const stranger = viewerOf(newId<'ten'>(new Date()))
+    const { redeliverer, viewer, admin } = engine
     const nothing = { code: 'NOT_FOUND', path: ['id'] }
     await expect(redeliverer.retry(stranger, before.id)).rejects.toMatchObject(nothing)
     await expect(redeliverer.cancel(stranger, before.id)).rejects.toMatchObject(nothing)
-    await expect(redeliverer.retry(tenantId, newId<'dlv'>(new Date()) as DeliveryId)).rejects.toMatchObject(nothing)
+    await expect(redeliverer.retry(viewer, newId<'dlv'>(new Date()) as DeliveryId)).rejects.toMatchObject(nothing)
     expect(await delivery()).toEqual(before)
-    await expect(redeliverer.retry('every', before.id)).resolves.toBeUndefined()
+    await expect(redeliverer.retry(admin, before.id)).resolves.toBeUndefined()
     await tried(2)
   })
 })
@@ -171,7 +172,7 @@ describe('cancelling', () => {
     await engine.publish()
     await receiver.waitForRequests(1)
     const [pending] = await engine.deliveries()
-    const cancel = () => engine.redeliverer.cancel(engine.tenantId, pending?.id as DeliveryId)
+    const cancel = () => engine.redeliverer.cancel(engine.viewer, pending?.id as DeliveryId)
     await expect(cancel()).rejects.toMatchObject({ code: 'ATTEMPT_IN_FLIGHT', path: ['id'] })
     answered.resolve()
     await eventually(async () => expect(await engine.deliveries()).toMatchObject([{ waitingFor: 'RETRY' }]))

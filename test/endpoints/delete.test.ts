@@ -11,7 +11,7 @@ test('what waits for a deleted endpoint is cancelled, however much it is', async
   await eventually(async () => expect(await engine.deliveries(endpoint)).toHaveLength(2500))
 
   const sealer = { seal: () => Buffer.alloc(0) }
-  await deleteEndpoint({ ...engine, sealer }, engine.tenantId, endpoint)
+  await deleteEndpoint({ ...engine, sealer }, engine.viewer, endpoint)
 
   await eventually(async () => {
     const rows = await engine.deliveries(endpoint)

@@ -66,7 +66,7 @@ test('what was chosen and is expunged before the endpoint is locked is not begun
       'CANCELLED', now() - interval '10 s', now())`
   await start({ deliveries: {} })
   const lock = await hold(engine, (tx) => tx`select from postrider.endpoints where id = ${endpoint} for no key update`)
-  const expunged = expungeEvent(engine, 'every', event as EventId)
+  const expunged = expungeEvent(engine, engine.admin, event as EventId)
   await waitingForLocks(engine, 1)
   const turn = takeTurn({ ...engine, perSecond: 250 })
   await waitingForLocks(engine, 2)
@@ -100,7 +100,7 @@ test('a missed event that is expunged while its delivery is being created is not
   )
   const turn = takeTurn({ ...engine, perSecond: 250 })
   await waitingForLocks(engine, 1)
-  const expunged = expungeEvent(engine, 'every', event as EventId)
+  const expunged = expungeEvent(engine, engine.admin, event as EventId)
   await waitingForLocks(engine, 2)
   await other.tx`delete from postrider.deliveries`
   await other.end()

@@ -11,7 +11,7 @@ async function younger(settings: { eventTypes?: string[] } = {}) {
   const { engine } = world
   await world.settled(20)
   await engine.publish(5, 'order.placed')
-  await testEndpoint(engine, engine.tenantId, world.endpoint, null)
+  await testEndpoint(engine, engine.viewer, world.endpoint, null)
   await eventually(async () => {
     const rows = await engine.db.sql`select from postrider.events where routed_at is null`
     expect(rows).toEqual([])

@@ -65,7 +65,7 @@ describe('a replay', () => {
       expect(rows).toHaveLength(1)
       return rows
     })
-    await engine.redeliverer.cancel(engine.tenantId, waiting?.id as DeliveryId)
+    await engine.redeliverer.cancel(engine.viewer, waiting?.id as DeliveryId)
     await engine.change(endpoint, { state: 'ACTIVE' })
     await ended(await start({ deliveries: { states: ['CANCELLED'] } }))
     expect(await quiet()).toMatchObject([{ state: 'DELIVERED', attemptsMade: 1 }])
@@ -104,7 +104,7 @@ describe('a replay', () => {
   test('leaves alone what is pending, what was asked for by hand, and tests', async () => {
     const { engine, receiver, endpoint, settled, preview, start, ended } = await replayWorld()
     await settled(1)
-    await testEndpoint(engine, engine.tenantId, endpoint, null)
+    await testEndpoint(engine, engine.viewer, endpoint, null)
     await receiver.waitForRequests(2)
     await eventually(async () => expect(await engine.attempts()).toHaveLength(2))
     await engine.change(endpoint, { state: 'PAUSED' })
@@ -132,7 +132,7 @@ describe('a replay', () => {
     const first = await start({ deliveries: {} })
     expect(await ended(first)).toMatchObject({ state: 'COMPLETED', total: 3, redelivered: 1, skipped: 2 })
     expect((await engine.deliveries()).map(({ replayId }) => replayId)).toEqual([first, null, null])
-    await engine.redeliverer.retry(engine.tenantId, delivered?.id as DeliveryId)
+    await engine.redeliverer.retry(engine.viewer, delivered?.id as DeliveryId)
     const id = await start({ deliveries: {} })
     expect(await ended(id)).toMatchObject({ state: 'COMPLETED', total: 3, redelivered: 0, skipped: 3 })
     const rows = await engine.deliveries()
@@ -262,7 +262,7 @@ describe('an endpoint', () => {
     await engine.change(endpoint, { maxInFlight: 2, allowance: null, allowanceReason: null })
     const id = await start({ deliveries: { states: ['FAILED'] } })
     await eventually(async () => expect(await replay(id)).toMatchObject({ redelivered: 1 }))
-    await deleteEndpoint(engine, engine.tenantId, endpoint)
+    await deleteEndpoint(engine, engine.viewer, endpoint)
     expect(await ended(id)).toMatchObject({
       state: 'FAILED',
       failure: 'ENDPOINT_DELETED',

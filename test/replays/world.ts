@@ -8,6 +8,7 @@ import { receiverOf } from '../egress/world.ts'
 import { type EngineOptions, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Receiver } from '../support/receiver.ts'
+import { viewerOf } from '../support/viewer.ts'
 
 /** An engine with a receiver, and short ways to replay. Deliveries fail for good after their first attempt. */
 export async function replayWorld(options: EngineOptions & { maxInFlight?: number } = {}) {
@@ -25,8 +26,8 @@ export async function replayWorld(options: EngineOptions & { maxInFlight?: numbe
     replay,
     preview: (select: ReplaySelectInput, tenant: TenantId = engine.tenantId) => previewReplay(engine, tenant, select),
     start: async (select: ReplaySelectInput, tenant: TenantId = engine.tenantId) =>
-      (await startReplay(engine, tenant, select)).id,
-    cancel: (id: ReplayId, tenant: TenantId = engine.tenantId) => cancelReplay(engine, tenant, id),
+      (await startReplay(engine, viewerOf(tenant), tenant, select)).id,
+    cancel: (id: ReplayId, tenant: TenantId = engine.tenantId) => cancelReplay(engine, viewerOf(tenant), id),
     /** When nothing more will be done for it. */
     ended: (id: ReplayId, withinMs = 15_000) =>
       eventually(async () => {

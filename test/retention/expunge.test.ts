@@ -7,6 +7,7 @@ import { receiverOf } from '../egress/world.ts'
 import { startApi } from '../graphql/api.ts'
 import { type Engine, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
+import { viewerOf } from '../support/viewer.ts'
 
 const CANARY = 'canary-7f3a'
 
@@ -46,7 +47,7 @@ test('nothing of the payload is left in any table, and the tombstone says when',
   const echoes = ['postrider.attempt_bodies', 'postrider.attempts', 'postrider.event_payloads']
   expect(await tablesWithCanary(engine)).toEqual(echoes)
 
-  await expungeEvent(engine, 'every', id)
+  await expungeEvent(engine, engine.admin, id)
   expect(await tablesWithCanary(engine)).toEqual([])
   const [row] = await engine.db
     .sql`select type, expunged_at is not null as expunged from postrider.events where id = ${id}`
@@ -60,9 +61,9 @@ test('nothing of the payload is left in any table, and the tombstone says when',
 test('once more changes nothing', async () => {
   const engine = await startEngine({ worker: false })
   const id = await publishCanary(engine)
-  await expungeEvent(engine, 'every', id)
+  await expungeEvent(engine, engine.admin, id)
   const before = await engine.db.sql`select * from postrider.events`
-  await expungeEvent(engine, 'every', id)
+  await expungeEvent(engine, engine.admin, id)
   expect(await engine.db.sql`select * from postrider.events`).toEqual(before)
 })
 
@@ -86,11 +87,11 @@ describe('a delivery that is', () => {
     const endpoint = await engine.addEndpoint('http://127.0.0.1:9/')
     const event = await publishCanary(engine)
     const id = await insertDelivery(engine, endpoint, event, row)
-    await expungeEvent(engine, 'every', event)
+    await expungeEvent(engine, engine.admin, event)
     expect(await engine.deliveries()).toMatchObject([
       { state: becomes, ticketId: null, waitingFor: null, nextAttemptAt: null, requestedTrigger: null },
     ])
-    await expect(engine.redeliverer.retry('every', id)).rejects.toMatchObject({
+    await expect(engine.redeliverer.retry(engine.admin, id)).rejects.toMatchObject({
       code: 'PAYLOAD_GONE',
       message: 'The payload of this event was expunged: there is nothing to send.',
     })
@@ -105,7 +106,7 @@ test('in flight is cancelled all the same, and what the receiver echoes is not k
   await engine.addEndpoint(receiver.url)
   const id = await publishCanary(engine)
   await receiver.waitForRequests(1)
-  await expungeEvent(engine, 'every', id)
+  await expungeEvent(engine, engine.admin, id)
   answer()
   await eventually(async () => expect(await engine.attempts()).toHaveLength(1))
   expect(await engine.deliveries()).toMatchObject([{ state: 'CANCELLED', attemptsMade: 1 }])
@@ -133,7 +134,7 @@ test('of an attempt whose claim was lost nothing is kept either, if it is record
   await held.promise
   answer()
   await eventually(async () => expect(await waitingForLocks(engine)).toBe(1), 10_000)
-  const expunged = expungeEvent(engine, 'every', id)
+  const expunged = expungeEvent(engine, engine.admin, id)
   await eventually(async () => expect(await waitingForLocks(engine)).toBe(2), 10_000)
   recording.resolve()
   await Promise.all([lock, expunged])
@@ -165,9 +166,9 @@ test('its lane goes on behind it, also where it had failed and held that up', as
     values (${endpoint}, '', ${engine.tenantId}, 3, ${head}, true)`
   const turn = async () => (await engine.db.sql`select head, blocked from postrider.lanes`)[0]
 
-  await expungeEvent(engine, 'every', first)
+  await expungeEvent(engine, engine.admin, first)
   expect(await turn()).toEqual({ head: next, blocked: false })
-  await expungeEvent(engine, 'every', second)
+  await expungeEvent(engine, engine.admin, second)
   expect(await turn()).toEqual({ head: last, blocked: false })
 })
 
@@ -178,7 +179,7 @@ describe('an event that is not routed yet', () => {
     const endpoint = await engine.addEndpoint(receiver.url)
     await engine.change(endpoint, { ordering: 'PER_ENDPOINT' })
     const id = await publishCanary(engine)
-    await expungeEvent(engine, 'every', id)
+    await expungeEvent(engine, engine.admin, id)
     const worker = await startEngine({ address: engine.address })
     await worker.publish()
     await receiver.waitForRequests(1)
@@ -193,7 +194,7 @@ describe('an event that is not routed yet', () => {
       const { claims } = await engine.tickets.claim<{ events: EventId[] }>('outbox', 1)
       const outcomes = await Promise.allSettled([
         route(engine, claims),
-        new Promise((resolve) => setTimeout(resolve, round % 10)).then(() => expungeEvent(engine, 'every', id)),
+        new Promise((resolve) => setTimeout(resolve, round % 10)).then(() => expungeEvent(engine, engine.admin, id)),
       ])
       expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled'])
     }
@@ -237,7 +238,9 @@ describe('eventExpunge', () => {
     const foreign = await publishCanary(engine)
     await engine.db.transaction(async (tx) => {
       await tx`select from postrider.tenants for no key update`
-      await expect(expungeEvent(engine, newId<'ten'>(new Date()), foreign)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+      await expect(expungeEvent(engine, viewerOf(newId<'ten'>(new Date())), foreign)).rejects.toMatchObject({
+        code: 'NOT_FOUND',
+      })
     })
   })
 
@@ -268,7 +271,7 @@ test('a delivery that has used up its schedule failed as EXHAUSTED', async () =>
   )
   // Delivered by hand, it has not failed any more; cancelled, neither.
   receiver.answers(200)
-  await engine.redeliverer.retry('every', (await engine.deliveries())[0]?.id as DeliveryId)
+  await engine.redeliverer.retry(engine.admin, (await engine.deliveries())[0]?.id as DeliveryId)
   await eventually(async () =>
     expect(await engine.deliveries()).toMatchObject([{ state: 'DELIVERED', failedReason: null }]),
   )

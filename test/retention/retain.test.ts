@@ -56,7 +56,7 @@ test('payloads and response bodies go sooner than rows where they are kept for l
     1, 1, 1,
   ])
   const [delivery] = await world.deliveries()
-  await expect(world.redeliverer.retry('every', delivery?.id as never)).rejects.toMatchObject({
+  await expect(world.redeliverer.retry(world.admin, delivery?.id as never)).rejects.toMatchObject({
     code: 'PAYLOAD_GONE',
     message: 'The payload of this event is no longer kept: there is nothing to send.',
   })

@@ -50,7 +50,7 @@ test.each(['NONE', 'PER_KEY'] as const)(
     // Routed, and not yet in the lane.
     await route(engine, (await engine.tickets.claim<OutboxTicket>('outbox', 16)).claims)
     expect(await engine.deliveries()).toEqual([])
-    await updateEndpoint(engine, engine.tenantId, id, { ordering })
+    await updateEndpoint(engine, engine.viewer, id, { ordering })
     await startEngine({ address: engine.address })
     await receiver.waitForRequests(3)
     await eventually(async () => {

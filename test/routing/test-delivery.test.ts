@@ -21,7 +21,7 @@ test.each(['PAUSED', 'DISABLED'] as const)(
     await engine.change(id, { state, ...disabled })
     await engine.publish(2)
     await eventually(async () => expect(await engine.deliveries()).toHaveLength(2))
-    const delivery = await testEndpoint(engine, engine.tenantId, id, null)
+    const delivery = await testEndpoint(engine, engine.viewer, id, null)
     const [request] = await receiver.waitForRequests(1)
     expect(request?.headers['webhook-event']).toBe('postrider.test')
     await eventually(async () =>
@@ -46,7 +46,7 @@ test('tests of a paused endpoint stay within what it may have in flight', async 
   const engine = await startEngine()
   const id = await engine.addEndpoint(receiver.url, { maxInFlight: 2 })
   await engine.change(id, { state: 'PAUSED' })
-  const tryOut = () => testEndpoint(engine, engine.tenantId, id, null)
+  const tryOut = () => testEndpoint(engine, engine.viewer, id, null)
   await Promise.all([tryOut(), tryOut()])
   await expect(tryOut()).rejects.toMatchObject({ code: 'ATTEMPT_IN_FLIGHT', path: ['id'] })
   answered.resolve()
@@ -60,7 +60,7 @@ test.each([500, 410])('a test that is answered %i is over, and the endpoint as i
   const engine = await startEngine()
   receiver.answers(status)
   const id = await engine.addEndpoint(receiver.url, { retryPolicy: { delaysSeconds: [1, 1] } })
-  await testEndpoint(engine, engine.tenantId, id, null)
+  await testEndpoint(engine, engine.viewer, id, null)
   expect(await settled(engine)).toMatchObject([{ state: 'FAILED', attemptsMade: 1, nextAttemptAt: null }])
   expect(await engine.attempts()).toMatchObject([{ trigger: 'TEST', status, number: 1 }])
   expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE', failingSince: null, failedAttempts: 0 })
@@ -71,7 +71,7 @@ test('sent again by hand, it is still a test: neither a 410 nor its failures hav
   const engine = await startEngine()
   receiver.answers(500, 410, 200)
   const id = await engine.addEndpoint(receiver.url, { retryPolicy: { delaysSeconds: [1, 1] } })
-  const delivery = await testEndpoint(engine, engine.tenantId, id, null)
+  const delivery = await testEndpoint(engine, engine.viewer, id, null)
   for (const [attempts, state] of [
     [1, 'FAILED'],
     [2, 'FAILED'],
@@ -80,7 +80,7 @@ test('sent again by hand, it is still a test: neither a 410 nor its failures hav
     await eventually(async () =>
       expect(await engine.deliveries()).toMatchObject([{ state, attemptsMade: attempts, nextAttemptAt: null }]),
     )
-    if (state === 'FAILED') await engine.redeliverer.retry(engine.tenantId, delivery)
+    if (state === 'FAILED') await engine.redeliverer.retry(engine.viewer, delivery)
   }
   expect(await engine.attempts()).toMatchObject(Array(3).fill({ trigger: 'TEST' }))
   expect(await engine.endpoint(id)).toMatchObject({ state: 'ACTIVE', failingSince: null, failedAttempts: 0 })
@@ -91,9 +91,9 @@ test('a test that waits stays one when it is asked for by hand', async () => {
   const engine = await startEngine({ worker: false })
   receiver.answers(500)
   const id = await engine.addEndpoint(receiver.url, { maxInFlight: 1, retryPolicy: { delaysSeconds: [1, 1] } })
-  await testEndpoint(engine, engine.tenantId, id, null)
-  const second = await testEndpoint(engine, engine.tenantId, id, null)
-  await engine.redeliverer.retry(engine.tenantId, second)
+  await testEndpoint(engine, engine.viewer, id, null)
+  const second = await testEndpoint(engine, engine.viewer, id, null)
+  await engine.redeliverer.retry(engine.viewer, second)
   const worker = await startEngine({ address: engine.address })
   expect(await settled(worker)).toMatchObject(Array(2).fill({ state: 'FAILED', attemptsMade: 1 }))
 })
@@ -103,8 +103,8 @@ test('a test goes to one endpoint only, whatever event types that wants', async 
   const engine = await startEngine()
   const id = await engine.addEndpoint(mine.url, { eventTypes: ['invoice.*', 'endpoint.disabled', 'order.shipped'] })
   await engine.addEndpoint(neighbours.url)
-  await testEndpoint(engine, engine.tenantId, id, null)
-  await testEndpoint(engine, engine.tenantId, id, 'customer.created')
+  await testEndpoint(engine, engine.viewer, id, null)
+  await testEndpoint(engine, engine.viewer, id, 'customer.created')
   const requests = await mine.waitForRequests(2)
   expect(new Set(requests.map(({ headers }) => headers['webhook-event']))).toEqual(
     new Set(['order.shipped', 'customer.created']),
@@ -129,7 +129,7 @@ test('tests keep to maxInFlight: where all of it is in use, they wait', async ()
     now--
     return 200
   })
-  await Promise.all(Array.from({ length: 8 }, () => testEndpoint(engine, engine.tenantId, id, null)))
+  await Promise.all(Array.from({ length: 8 }, () => testEndpoint(engine, engine.viewer, id, null)))
   expect(await settled(engine)).toMatchObject(Array(8).fill({ state: 'DELIVERED' }))
   expect(most).toBe(2)
 })
@@ -142,6 +142,6 @@ test.each`
 `('the type "$type" is refused', async ({ type, code }) => {
   const engine = await startEngine({ worker: false })
   const id = await engine.addEndpoint('http://127.0.0.1:1/')
-  await expect(testEndpoint(engine, engine.tenantId, id, type)).rejects.toMatchObject({ code, path: ['type'] })
+  await expect(testEndpoint(engine, engine.viewer, id, type)).rejects.toMatchObject({ code, path: ['type'] })
   expect(await engine.deliveries()).toHaveLength(0)
 })

@@ -61,6 +61,7 @@ export const PURE = [
   'src/egress/address-rules.ts',
   'src/egress/ports.ts',
   'src/egress/proxy-url.ts',
+  'src/audit/actor.ts',
   'src/tenants/access.ts',
   'src/event-types/names.ts',
   'src/endpoints/matching.ts',

@@ -25,6 +25,7 @@ import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { startWorker } from '../../src/worker.ts'
 import { createDatabase, openDatabase } from './database.ts'
+import { viewerOf } from './viewer.ts'
 
 export const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const KEYS = parseMasterKeys(Buffer.alloc(32, 7).toString('base64'))
@@ -144,6 +145,9 @@ export async function startEngine(options: EngineOptions = {}) {
     retention,
     operationsTenantId,
     tenantId: defaultTenantId,
+    /** Who changes things of this tenant, and of all of them. */
+    viewer: viewerOf(defaultTenantId),
+    admin: viewerOf(null),
     addEndpoint,
     /** Publishes this many events at once and returns their ids. */
     async publish(count = 1, type = 'invoice.paid'): Promise<EventId[]> {

@@ -1,15 +1,13 @@
 import { expect, test } from 'vitest'
-import { may, mayListEveryTenant, type Viewer } from '../../src/tenants/access.ts'
+import type { Scope } from '../../schema/states.ts'
+import { may, mayListEveryTenant } from '../../src/tenants/access.ts'
 import { authenticate, createApiKey, ensureFirstKey, looksLikeKey, newKeyText } from '../../src/tenants/api-keys.ts'
 import { openDatabase } from '../support/database.ts'
+import { viewerOf } from '../support/viewer.ts'
 
 const now = new Date('2026-11-20T12:00:00Z')
-const viewerWith = (...scopes: Viewer['scopes'][number][]): Viewer => ({
-  keyId: 'k' as never,
-  name: 'k',
-  tenantId: null,
-  scopes,
-})
+const viewerWith = (...scopes: Scope[]) => viewerOf(null, scopes)
+const asking = { now, address: null }
 
 test.each`
   has          | publish  | read     | manage   | admin
@@ -52,17 +50,17 @@ test('a key opens, until it expires or is revoked, and only a hash of it is kept
     now,
   )
 
-  expect(await authenticate(orm, key, now)).toMatchObject({ name: 'billing', tenantId: null, scopes: ['READ'] })
-  expect(await authenticate(orm, key, new Date(now.getTime() + 1000))).toBeNull()
-  expect(await authenticate(orm, `${key}x`, now)).toBeNull()
-  expect(await authenticate(orm, '', now)).toBeNull()
-  expect(await authenticate(orm, 'x'.repeat(100_000), now)).toBeNull()
+  expect(await authenticate(orm, key, asking)).toMatchObject({ name: 'billing', tenantId: null, scopes: ['READ'] })
+  expect(await authenticate(orm, key, { ...asking, now: new Date(now.getTime() + 1000) })).toBeNull()
+  expect(await authenticate(orm, `${key}x`, asking)).toBeNull()
+  expect(await authenticate(orm, '', asking)).toBeNull()
+  expect(await authenticate(orm, 'x'.repeat(100_000), asking)).toBeNull()
 
   const [row] = await sql`select row_to_json(k)::text as text from postrider.api_keys k where name = 'billing'`
   expect(row?.text).not.toContain(key.slice(4, 20))
 
   await sql`update postrider.api_keys set revoked_at = ${now.toISOString()}`
-  expect(await authenticate(orm, key, now)).toBeNull()
+  expect(await authenticate(orm, key, asking)).toBeNull()
 })
 
 test('a fresh installation gets one admin key, shown once, however many processes start at once', async () => {
@@ -70,13 +68,13 @@ test('a fresh installation gets one admin key, shown once, however many processe
   const printed = await Promise.all([1, 2, 3, 4].map(() => ensureFirstKey(orm, { given: null, now })))
   const [key, ...others] = printed.filter((text) => text !== null)
   expect(others).toEqual([])
-  expect(await authenticate(orm, key as string, now)).toMatchObject({ tenantId: null, scopes: ['ADMIN'] })
+  expect(await authenticate(orm, key as string, asking)).toMatchObject({ tenantId: null, scopes: ['ADMIN'] })
   expect(await ensureFirstKey(orm, { given: null, now })).toBeNull()
 })
 
 test('a given admin key opens until another one is given in its place, and again when it is given again', async () => {
   const { orm, sql } = await openDatabase()
-  const opens = async (text: string) => (await authenticate(orm, text, now)) !== null
+  const opens = async (text: string) => (await authenticate(orm, text, asking)) !== null
   const give = (given: string) => ensureFirstKey(orm, { given, now })
   await give('the-first-admin-key')
   expect(await give('the-first-admin-key')).toBeNull()
