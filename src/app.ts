@@ -26,6 +26,7 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
+import { createKeyUsage } from './tenants/key-usage.ts'
 import { startWorker, type Worker } from './worker.ts'
 
 export type App = {
@@ -128,7 +129,10 @@ async function start(context: StartContext): Promise<Started> {
   onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
-  return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
+  const firstKey = await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() })
+  // One that was given before may just have been revoked.
+  if (config.adminKey !== null) wake.signal('credentials')
+  return { url, firstKey }
 }
 
 type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer; urlRules: UrlRules }
@@ -165,8 +169,11 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
   onEnd(() => feed.close())
   const replayProgress = createReplayProgress(common)
   onEnd(() => replayProgress.close())
+  const keyUsage = createKeyUsage({ sql: db.sql, log })
+  onEnd(() => keyUsage.close())
   const capabilities = createCapabilities({
     ...parts,
+    keyUsage,
     longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
     retention: config.retention,
     tickets: queue.tickets,

@@ -19,6 +19,7 @@ import { dropOldDays } from './retention/retain.ts'
 import { createRouter } from './routing/router.ts'
 import { sweepEvents } from './routing/sweep.ts'
 import type { Sealer } from './sealing/sealer.ts'
+import { dropExpiredSessions } from './tenants/portal-sessions.ts'
 
 export type WorkerContext = {
   db: Db
@@ -64,7 +65,7 @@ export async function startWorker({
   const common = { db, sql: db.sql, tickets, wake, clock, log }
   // Before anything runs that would have to be stopped if this fails.
   await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
-  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
+  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpired(common))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays({ ...common, retention }))
   const promoter = createPromoter(common)
@@ -103,6 +104,12 @@ export async function startWorker({
       return stopping
     },
   }
+}
+
+/** What has expired and is of no use to anybody: idempotency keys, portal sessions. */
+async function dropExpired({ db, clock }: { db: Db; clock: Clock }): Promise<void> {
+  await dropExpiredKeys(db.sql, clock.now())
+  await dropExpiredSessions(db.orm, clock.now())
 }
 
 /** Sets on their way what was lost sight of: a warning each time, for it should never be anything. */

@@ -8,6 +8,7 @@ import { silentLog } from '../../src/log.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { createApiKey, type NewApiKey } from '../../src/tenants/api-keys.ts'
+import { createKeyUsage } from '../../src/tenants/key-usage.ts'
 import { type EngineOptions, startEngine } from '../support/engine.ts'
 
 const graphqlSchema = buildSchema()
@@ -36,7 +37,9 @@ export async function startApi(options: ApiOptions = {}) {
   const { db, clock, tenantId } = engine
   const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')))
   const feed = options.feed ?? engine.feed
-  const capabilities = createCapabilities({ ...engine, feed, sealer, defaultTenantId: tenantId })
+  const keyUsage = createKeyUsage({ sql: db.sql, log: silentLog })
+  onTestFinished(() => keyUsage.close())
+  const capabilities = createCapabilities({ ...engine, feed, sealer, keyUsage, defaultTenantId: tenantId })
   const { introspection = true, graphiql = true, allowedOrigins = [] } = options
   const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql }
   const log = options.log ?? silentLog
