@@ -18,5 +18,8 @@ export const ERROR_CODES = {
   NOT_RUNNING: 'The replay has ended, and nothing of it waits any more: there is nothing to cancel.',
   TOO_MUCH_TO_READ: 'More would have to be read than one request may, or others that read as much come first.',
   TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
+  TENANT_EXISTS: 'There is a tenant with this key already.',
+  BUILT_IN_TENANT: 'The tenants `default` and `operations` belong to every installation: they cannot be deleted.',
+  LAST_ADMIN_KEY: 'It is the last instance-wide key with the scope ADMIN: make another one before you revoke it.',
 } as const
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -58,6 +58,13 @@ export type HttpMethod = (typeof HTTP_METHODS)[number]
 
 export const SCOPES = ['PUBLISH', 'READ', 'MANAGE', 'ADMIN'] as const
 export type Scope = (typeof SCOPES)[number]
+/** What a portal session may be made for. */
+export const PORTAL_SCOPES = ['READ', 'MANAGE'] as const satisfies Scope[]
+export type PortalScope = (typeof PORTAL_SCOPES)[number]
+
+/** Whether a credential opens anything, and if not, why. */
+export const CREDENTIAL_STATES = ['ACTIVE', 'EXPIRED', 'REVOKED'] as const
+export type CredentialState = (typeof CREDENTIAL_STATES)[number]
 
 /** Who changes something: a credential, or Postrider and its commands. */
 export const ACTOR_KINDS = ['API_KEY', 'PORTAL_SESSION', 'SYSTEM'] as const

@@ -15,12 +15,11 @@ import { createHttpServer } from './http/server.ts'
 import { type Installed, install } from './install.ts'
 import type { Log } from './log.ts'
 import { type Address, type Db, openClient, openPool, type PoolOptions } from './postgres/client.ts'
-import { type Clock, createDatabaseClock } from './postgres/clock.ts'
-import { startEmbeddedPostgres } from './postgres/embedded.ts'
-import { keepRunning } from './postgres/keep-running.ts'
+import { type Clock, keepTime } from './postgres/clock.ts'
 import { withOutages } from './postgres/outage.ts'
-import { checkDatabase, explainFault } from './postgres/preflight.ts'
-import { announcePresence, EVERYBODY_IS_BACK_MS, type Presence, WORKER_POOL } from './postgres/presence.ts'
+import { checkDatabase } from './postgres/preflight.ts'
+import { WORKER_POOL } from './postgres/presence.ts'
+import { reachPostgres } from './postgres/reach.ts'
 import { createScans, SCANS_POOL } from './postgres/scans.ts'
 import type { QueueOptions } from './queue/open.ts'
 import { createWake, type Wake } from './queue/wake.ts'
@@ -30,6 +29,7 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
+import { createKeyUsage } from './tenants/key-usage.ts'
 import { type Finished, startWorker, type Worker } from './worker.ts'
 
 export type App = {
@@ -52,24 +52,8 @@ export type Overrides = { clock?: Clock; postgresBinDir?: string } & Pick<
   'claimSeconds' | 'superviseSeconds'
 >
 
-/** Another Postrider already works on this data directory. */
-export class DataDirectoryInUse extends Error {
-  readonly code = 'DATA_DIRECTORY_IN_USE'
-
-  constructor(dataDir: string) {
-    super(
-      `Another Postrider is running on ${dataDir}. Stop it first, or give this one its own POSTRIDER_DATA_DIR. Several processes share one database through DATABASE_URL.`,
-    )
-    this.name = 'DataDirectoryInUse'
-  }
-}
-
 // Beyond the deadline, for what ends itself in less: pools, the embedded Postgres.
 const END_WITHIN_MS = 6000
-const CLOCK_SYNC_MS = 60_000
-// A server that was left behind may take a moment to notice that the process before us is gone.
-const PREDECESSOR_PATIENCE_MS = 3000
-
 /** Puts the parts together; nothing runs before `start`. */
 export function createApp(config: Config, plainLog: Log, overrides: Overrides = {}): App {
   const log = withOutages(plainLog)
@@ -116,10 +100,10 @@ type StartContext = {
 async function start(context: StartContext): Promise<Started> {
   const { config, log, overrides, onEnd } = context
   const urlRules = urlRulesOf(config)
-  const { address, alone } = await reachPostgres(context)
+  const { address, alone } = await reachPostgres({ ...context, binDir: overrides.postgresBinDir })
   const db = await pool(context, address, { name: 'api', max: 10 })
   await checkDatabase(db)
-  const clock = overrides.clock ?? (await keepTime(db, log, onEnd))
+  const clock = overrides.clock ?? (await keepTime(db.sql, log, onEnd))
   const worker = config.role === 'api' ? null : await pool(context, address, { name: WORKER_POOL, max: 8, byId: true })
   const installed = await installAll(context, address, clock, worker ?? db)
   if (alone) await releaseClaims(installed.queue, log)
@@ -143,7 +127,10 @@ async function start(context: StartContext): Promise<Started> {
   onEnd((deadline) => Promise.all([server?.close(), delivering?.stop(deadline)]))
   const url = server?.url() ?? null
   // Last: a key that is made by a start that then fails would never have been shown, and never be made again.
-  return { url, firstKey: await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() }) }
+  const firstKey = await ensureFirstKey(db.orm, { given: config.adminKey, now: clock.now() })
+  // One that was given before may just have been revoked.
+  if (config.adminKey !== null) wake.signal('credentials')
+  return { url, firstKey }
 }
 
 type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer; urlRules: UrlRules }
@@ -184,10 +171,13 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
   const scans = createScans(await pool(context, address, SCANS_POOL))
   // A connection of its own: while those of the API are all taken, the others need this process all the more.
   const readiness = await pool(context, address, { name: 'readiness', max: 1 })
+  const keyUsage = createKeyUsage({ sql: db.sql, log })
+  onEnd(() => keyUsage.close())
   const capabilities = createCapabilities({
     ...parts,
     scans,
     log,
+    keyUsage,
     longestScheduleSeconds: longestScheduleSeconds(config.retention.bodyDays),
     retention: config.retention,
     tickets: queue.tickets,
@@ -216,53 +206,6 @@ async function pool({ log, onEnd }: StartContext, address: Address, options: Omi
 async function masterKeys({ masterKeys, dataDir }: Config, db: Db): Promise<MasterKey[]> {
   if (masterKeys !== null) return parseMasterKeys(masterKeys)
   return loadMasterKeys(dataDir, { mayCreate: !(await hasMetMasterKeys(db.sql)) })
-}
-
-/** The database that is configured, or the embedded one, started or adopted; with the only Postrider on it, if it is embedded. */
-async function reachPostgres(context: StartContext): Promise<{ address: Address; alone: boolean }> {
-  const { config, log, overrides, onEnd } = context
-  if (config.databaseUrl !== null)
-    return {
-      address: config.databaseUrl,
-      alone: await announce(context, config.databaseUrl, { settledMs: EVERYBODY_IS_BACK_MS }),
-    }
-  const binDir = overrides.postgresBinDir === undefined ? {} : { binDir: overrides.postgresBinDir }
-  const start = (mayCreate: boolean) => startEmbeddedPostgres({ dataDir: config.dataDir, log, mayCreate, ...binDir })
-  const server = await start(true)
-  const { address, adopted } = server
-  // An adopted server may be another living Postrider's: then it is not ours to stop.
-  let ours: { stop(): Promise<void> } | null = adopted ? null : server
-  onEnd(() => ours?.stop())
-  const alone = await announce(context, address, { patienceMs: adopted ? PREDECESSOR_PATIENCE_MS : 0 })
-  ours = alone ? keepRunning({ server, start: () => start(false), log }) : null
-  if (!alone) throw new DataDirectoryInUse(config.dataDir)
-  return { address, alone }
-}
-
-async function announce(
-  { log, onEnd }: StartContext,
-  address: Address,
-  patience: { patienceMs?: number; settledMs?: number },
-): Promise<boolean> {
-  let presence: Presence | null = null
-  const sql = await openClient(address, { max: 1, name: 'presence', log, onClose: () => void presence?.comeBack() })
-  onEnd(() => sql.end({ timeout: 1 }))
-  const announced = await announcePresence(sql, patience).catch((error: unknown) => {
-    throw explainFault(error)
-  })
-  presence = announced
-  onEnd(announced.end)
-  return announced.alone
-}
-
-async function keepTime(db: Db, log: Log, onEnd: StartContext['onEnd']): Promise<Clock> {
-  const clock = createDatabaseClock(db.sql, log)
-  await clock.sync()
-  const timer = setInterval(() => {
-    clock.sync().catch((err) => log.debug({ err }, 'The database was not asked for the time'))
-  }, CLOCK_SYNC_MS)
-  onEnd(() => clearInterval(timer))
-  return clock
 }
 
 async function installAll(

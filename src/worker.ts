@@ -20,6 +20,7 @@ import { createTimeCheck } from './retention/time-check.ts'
 import { createRouter } from './routing/router.ts'
 import { sweepEvents } from './routing/sweep.ts'
 import type { Sealer } from './sealing/sealer.ts'
+import { dropExpiredSessions } from './tenants/portal-sessions.ts'
 
 export type WorkerContext = {
   db: Db
@@ -67,7 +68,7 @@ export async function startWorker({
   const { tickets, scheduledWork } = queue
   const common = { db, sql: db.sql, tickets, wake, clock, log }
   // Before anything runs that would have to be stopped if this fails.
-  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
+  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpired(common))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   const retaining = { ...common, retention, timeCheck: createTimeCheck(log) }
   await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays(retaining))
@@ -140,6 +141,12 @@ function createTally(tickets: Tickets, settling: SettleBuffer) {
       givenBack: counts?.givenBack ?? 0,
     }),
   }
+}
+
+/** What has expired and is of no use to anybody: idempotency keys, portal sessions. */
+async function dropExpired({ db, clock }: { db: Db; clock: Clock }): Promise<void> {
+  await dropExpiredKeys(db.sql, clock.now())
+  await dropExpiredSessions(db.orm, clock.now())
 }
 
 /** Sets on their way what was lost sight of: a warning each time, for it should never be anything. */

@@ -11,6 +11,7 @@ import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import { reachOf, type Viewer } from '../tenants/access.ts'
+import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import type { Endpoint } from './find.ts'
@@ -53,6 +54,7 @@ export async function createEndpoint(
   const secret = chooseSecret(given, ['input', 'secret'])
   const now = clock.now()
   const endpoint = await db.orm.transaction(async (tx) => {
+    await holdTenant(tx, tenantId)
     const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
     const [created] = await tx.insert(endpoints).values(row).returning()
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)

@@ -1,8 +1,7 @@
 import SchemaBuilder from '@pothos/core'
 import RelayPlugin from '@pothos/plugin-relay'
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth'
-import type { Scope } from '../../schema/states.ts'
-import { may } from '../tenants/access.ts'
+import { isInstanceAdmin, may, type Viewer } from '../tenants/access.ts'
 import type { Context } from './context.ts'
 import { forbidden } from './errors.ts'
 
@@ -13,11 +12,26 @@ type Types = {
     DateTime: { Input: Date; Output: Date }
     JSON: { Input: unknown; Output: unknown }
   }
-  AuthScopes: { publish: boolean; read: boolean; manage: boolean; admin: boolean; any: boolean }
+  AuthScopes: Record<keyof typeof SCOPES_OF_FIELDS, boolean>
   DefaultFieldNullability: false
   DefaultEdgesNullability: { list: false; items: false }
   DefaultNodeNullability: false
 }
+
+/**
+ * What a field may demand of whoever uses it, and how that is said to those who may not: `authScopes: { manage: true }`. Of
+ * several, one is enough.
+ */
+export const SCOPES_OF_FIELDS = {
+  publish: { allows: (viewer: Viewer) => may(viewer, 'PUBLISH'), wording: 'PUBLISH' },
+  read: { allows: (viewer: Viewer) => may(viewer, 'READ'), wording: 'READ' },
+  manage: { allows: (viewer: Viewer) => may(viewer, 'MANAGE'), wording: 'MANAGE' },
+  admin: { allows: (viewer: Viewer) => may(viewer, 'ADMIN'), wording: 'ADMIN' },
+  instanceAdmin: { allows: isInstanceAdmin, wording: 'ADMIN of an instance-wide key' },
+  // Every valid credential, whatever it may do.
+  any: { allows: () => true, wording: 'of any kind' },
+} as const
+type FieldScope = keyof typeof SCOPES_OF_FIELDS
 
 const page = (order: string) => ({ description: `Used with \`last\`: the page ends before this cursor, ${order}.` })
 
@@ -27,15 +41,14 @@ export const builder = new SchemaBuilder<Types>({
   defaultFieldNullability: false,
   scopeAuth: {
     authorizeOnSubscribe: true,
-    authScopes: ({ viewer }) => ({
-      publish: () => may(viewer, 'PUBLISH'),
-      read: () => may(viewer, 'READ'),
-      manage: () => may(viewer, 'MANAGE'),
-      admin: () => may(viewer, 'ADMIN'),
-      // Every valid key, whatever it may do.
-      any: true,
-    }),
-    unauthorizedError: (_parent, _context, info) => forbidden(info.fieldName, scopesOf(info)),
+    authScopes: ({ viewer }) => allowedTo(viewer),
+    unauthorizedError: (_parent, _context, info) => {
+      const field = info.parentType.getFields()[info.fieldName]
+      return forbidden(
+        info.fieldName,
+        (field ? scopesOf(field) : []).map((scope) => SCOPES_OF_FIELDS[scope].wording),
+      )
+    },
   },
   relay: {
     nodeQueryOptions: false,
@@ -65,13 +78,23 @@ export const builder = new SchemaBuilder<Types>({
   },
 })
 
-/** Fields declare the scope they need under the lower case name of it. */
-function scopesOf(info: {
-  parentType: { getFields(): Record<string, { extensions: { pothosOptions?: unknown } }> }
-  fieldName: string
-}): Scope[] {
-  const options = info.parentType.getFields()[info.fieldName]?.extensions.pothosOptions as
-    | { authScopes?: object }
-    | undefined
-  return Object.keys(options?.authScopes ?? {}).map((name) => name.toUpperCase() as Scope)
+function allowedTo(viewer: Viewer): Record<FieldScope, boolean> {
+  const entries = Object.entries(SCOPES_OF_FIELDS).map(([scope, { allows }]) => [scope, allows(viewer)])
+  return Object.fromEntries(entries)
+}
+
+type Field = { extensions: { pothosOptions?: unknown } }
+
+/** The scopes of which a field demands one; none where it declares nothing that is known. */
+export function scopesOf({ extensions }: Field): FieldScope[] {
+  const { authScopes } = (extensions.pothosOptions ?? {}) as { authScopes?: unknown }
+  if (typeof authScopes !== 'object' || authScopes === null) return []
+  return Object.entries(authScopes).flatMap(([name, needed]) =>
+    needed === true && Object.hasOwn(SCOPES_OF_FIELDS, name) ? [name as FieldScope] : [],
+  )
+}
+
+/** Whether somebody may use a field that declares its scope. */
+export function mayUse(viewer: Viewer, field: Field): boolean {
+  return scopesOf(field).some((scope) => SCOPES_OF_FIELDS[scope].allows(viewer))
 }

@@ -1,13 +1,13 @@
-import type { TenantId } from '../../schema/ids.ts'
-import type { Reach } from '../tenants/access.ts'
-import { authenticate } from '../tenants/api-keys.ts'
-import { findTenants } from '../tenants/find.ts'
+import { authenticate } from '../tenants/authenticate.ts'
+import { apiKeyCapabilities } from './capabilities/api-keys.ts'
 import { attemptCapabilities } from './capabilities/attempts.ts'
 import { deliveryCapabilities } from './capabilities/deliveries.ts'
 import { endpointCapabilities } from './capabilities/endpoints.ts'
 import { eventCapabilities } from './capabilities/events.ts'
 import type { CapabilityParts } from './capabilities/parts.ts'
+import { portalSessionCapabilities } from './capabilities/portal-sessions.ts'
 import { replayCapabilities } from './capabilities/replays.ts'
+import { tenantCapabilities } from './capabilities/tenants.ts'
 
 /** What the resolvers may ask for: each a function of a room, bound to what it needs. */
 export type Capabilities = ReturnType<typeof createCapabilities>
@@ -15,11 +15,12 @@ export type Capabilities = ReturnType<typeof createCapabilities>
 export function createCapabilities(parts: CapabilityParts) {
   const { orm } = parts.db
   return {
-    /** Who holds this key and asks from this address, or null. */
-    authenticate: (key: string, address: string | null) => authenticate(orm, key, { now: parts.clock.now(), address }),
-    tenants: {
-      byIds: (reach: Reach, ids: readonly TenantId[]) => findTenants(orm, reach, ids),
-    },
+    /** Who holds this key or token and asks from this address, or null. */
+    authenticate: (text: string, address: string | null) =>
+      authenticate({ orm, now: parts.clock.now(), address, keyUsage: parts.keyUsage }, text),
+    tenants: tenantCapabilities(parts),
+    apiKeys: apiKeyCapabilities(parts),
+    portalSessions: portalSessionCapabilities(parts),
     endpoints: endpointCapabilities(parts),
     events: eventCapabilities(parts),
     deliveries: deliveryCapabilities(parts),

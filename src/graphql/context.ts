@@ -1,4 +1,4 @@
-import { reachOf, type Viewer } from '../tenants/access.ts'
+import type { Viewer } from '../tenants/access.ts'
 import type { Capabilities } from './capabilities.ts'
 import { createLoaders, type Loaders } from './loaders.ts'
 
@@ -6,5 +6,5 @@ import { createLoaders, type Loaders } from './loaders.ts'
 export type Context = Capabilities & { viewer: Viewer; requestId: string; loaders: Loaders }
 
 export function createContext(capabilities: Capabilities, viewer: Viewer, requestId: string): Context {
-  return { ...capabilities, viewer, requestId, loaders: createLoaders(capabilities, reachOf(viewer)) }
+  return { ...capabilities, viewer, requestId, loaders: createLoaders(capabilities, viewer) }
 }

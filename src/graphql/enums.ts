@@ -30,11 +30,12 @@ function enumType<Value extends string>(name: string, description: string, descr
 
 export const ErrorCodeEnum = enumType('ErrorCode', 'What can be wrong with a call, for programs.', ERROR_CODES)
 
-export const ScopeEnum = enumType<Scope>('Scope', 'What an API key may do.', {
+export const ScopeEnum = enumType<Scope>('Scope', 'What a credential may do.', {
   PUBLISH: 'Publish events.',
   READ: 'Read endpoints, events, deliveries and attempts, and follow the live feed.',
   MANAGE: 'Create and change endpoints, retry, cancel and replay deliveries. Includes READ.',
-  ADMIN: 'Everything; an instance-wide key for all tenants.',
+  ADMIN:
+    'Everything in its tenant, with the other scopes: its API keys and portal sessions, too. An instance-wide key: in all tenants, and the tenants themselves.',
 })
 
 export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Whether an endpoint is sent to.', {

@@ -1,5 +1,4 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql'
-import type { Scope } from '../../schema/states.ts'
 import type { Log, Trouble } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
@@ -42,8 +41,8 @@ export function unauthenticated(): GraphQLError {
   })
 }
 
-export function forbidden(field: string, scopes: readonly Scope[]): GraphQLError {
-  return new GraphQLError(`This API key may not use ${field}: that needs the scope ${scopes.join(' or ')}.`, {
+export function forbidden(field: string, scopes: readonly string[]): GraphQLError {
+  return new GraphQLError(`This credential may not use ${field}: that needs the scope ${scopes.join(' or ')}.`, {
     extensions: { code: 'FORBIDDEN' },
   })
 }

@@ -1,27 +1,32 @@
 import DataLoader from 'dataloader'
 import {
+  type ApiKeyId,
   type AttemptId,
   type DeliveryId,
   type EndpointId,
   type EventId,
   type Id,
+  type PortalSessionId,
   type Prefix,
   parsePublicId,
   type ReplayId,
   type TenantId,
 } from '../../schema/ids.ts'
 import type { PageRequest } from '../postgres/keyset.ts'
-import type { Reach } from '../tenants/access.ts'
+import { reachOf, type Viewer } from '../tenants/access.ts'
 import type { Capabilities } from './capabilities.ts'
 
 /** Reads what several resolvers want at the same moment with one statement. */
 export type Loaders = ReturnType<typeof createLoaders>
 
 export function createLoaders(
-  { tenants, endpoints, events, deliveries, attempts, replays }: Capabilities,
-  reach: Reach,
+  { tenants, apiKeys, portalSessions, endpoints, events, deliveries, attempts, replays }: Capabilities,
+  viewer: Viewer,
 ) {
+  const reach = reachOf(viewer)
   return {
+    apiKey: byId((ids: readonly ApiKeyId[]) => apiKeys.byIds(viewer, ids)),
+    portalSession: byId((ids: readonly PortalSessionId[]) => portalSessions.byIds(viewer, ids)),
     tenant: byId((ids: readonly TenantId[]) => tenants.byIds(reach, ids)),
     endpoint: byId((ids: readonly EndpointId[]) => endpoints.byIds(reach, ids)),
     event: byId((ids: readonly EventId[]) => events.byIds(reach, ids)),

@@ -8,12 +8,13 @@ builder.queryField('node', (t) =>
     type: NodeRef,
     nullable: true,
     description:
-      'The object with this id, whatever kind it is; null when there is none, or when it belongs to another tenant.',
+      'The object with this id, whatever kind it is; null when there is none, when it belongs to another tenant, or when it is of a kind that takes ADMIN to see.',
     authScopes: { read: true },
     args: {
       id: t.arg.id({
         required: true,
-        description: 'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…` or `rpl_…`.',
+        description:
+          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…` or `rpl_…`; with ADMIN also `key_…` and `pts_…`.',
       }),
     },
     resolve: (_, { id }, { loaders }) => findNode(loaders, id),
@@ -24,6 +25,10 @@ async function findNode(loaders: Loaders, id: string): Promise<object | null> {
   switch (prefixOf(id)) {
     case 'ten':
       return named('Tenant', await find(loaders.tenant, 'ten', id))
+    case 'key':
+      return named('ApiKey', await find(loaders.apiKey, 'key', id))
+    case 'pts':
+      return named('PortalSession', await find(loaders.portalSession, 'pts', id))
     case 'ep':
       return named('Endpoint', await find(loaders.endpoint, 'ep', id))
     case 'evt':

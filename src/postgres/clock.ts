@@ -36,3 +36,16 @@ export function createDatabaseClock(sql: Sql, log: Log): DatabaseClock {
     },
   }
 }
+
+const CLOCK_SYNC_MS = 60_000
+
+/** A clock that is compared with the database's now and every minute, until `onEnd`. */
+export async function keepTime(sql: Sql, log: Log, onEnd: (end: () => void) => void): Promise<Clock> {
+  const clock = createDatabaseClock(sql, log)
+  await clock.sync()
+  const timer = setInterval(() => {
+    clock.sync().catch((err) => log.debug({ err }, 'The database was not asked for the time'))
+  }, CLOCK_SYNC_MS)
+  onEnd(() => clearInterval(timer))
+  return clock
+}

@@ -9,8 +9,8 @@ export const LOCKS = {
   attemptPositions: '7768310002',
   /** Held shared by every process that works on this database, for as long as its session lives. */
   presence: '7768310003',
-  /** Making the first API key. */
-  firstKey: '7768310004',
+  /** Making the first API key, and changing which instance-wide ADMIN keys there are. */
+  adminKeys: '7768310004',
   /** Making partitions. */
   partitions: '7768310005',
   /** Dropping what is no longer kept: held by the session that does it. */

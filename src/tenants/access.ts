@@ -1,5 +1,5 @@
 import type { TenantId } from '../../schema/ids.ts'
-import type { Scope } from '../../schema/states.ts'
+import { SCOPES, type Scope } from '../../schema/states.ts'
 import type { Actor } from '../audit/actor.ts'
 
 /** Who is asking: the credential of a request, and what it may do. */
@@ -7,6 +7,8 @@ export type Viewer = Actor & {
   /** Null: the credential is instance-wide. */
   tenantId: TenantId | null
   scopes: readonly Scope[]
+  /** When the credential ends; null: never. */
+  expiresAt: Date | null
 }
 
 /** Whose rows a query may see. Every finder asks for it first, so that none can forget it. */
@@ -24,12 +26,27 @@ export function may(viewer: Viewer, scope: Scope): boolean {
   return viewer.scopes.some((own) => INCLUDED[own].includes(scope))
 }
 
+/** Everything a credential's scopes come to, with those that they include, in the order of the enum. */
+export function effectiveScopes(viewer: Pick<Viewer, 'scopes'>): Scope[] {
+  return SCOPES.filter((scope) => viewer.scopes.some((own) => INCLUDED[own].includes(scope)))
+}
+
 /** Which objects a credential can name by their id: its tenant's, or anybody's when it is instance-wide. */
 export function reachOf(viewer: Viewer): Reach {
   return viewer.tenantId ?? 'every'
 }
 
+/** Whose credentials one may see and change: those of its tenant, everybody's, or nobody's without ADMIN. */
+export function adminReachOf(viewer: Viewer): Reach | null {
+  return may(viewer, 'ADMIN') ? reachOf(viewer) : null
+}
+
+/** Whether a credential may do what concerns the whole instance: tenants, and credentials that are not bound to one. */
+export function isInstanceAdmin(viewer: Viewer): boolean {
+  return viewer.tenantId === null && may(viewer, 'ADMIN')
+}
+
 /** Whether a credential may ask for the lists of all tenants at once. */
 export function mayListEveryTenant(viewer: Viewer): boolean {
-  return viewer.tenantId === null && may(viewer, 'ADMIN')
+  return isInstanceAdmin(viewer)
 }

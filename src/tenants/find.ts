@@ -1,10 +1,12 @@
-import { eq, inArray } from 'drizzle-orm'
+import { and, eq, inArray, isNull } from 'drizzle-orm'
 import { newId, type TenantId } from '../../schema/ids.ts'
 import { OPERATIONS_TENANT } from '../../schema/operational-events.ts'
 import { tenants } from '../../schema/tables/tenants.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
+import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { mayListEveryTenant, type Reach, type Viewer } from './access.ts'
+import { inReach } from './reach.ts'
 
 export type Tenant = typeof tenants.$inferSelect
 
@@ -28,7 +30,27 @@ export async function ensureTenants(orm: Orm, now: Date): Promise<BuiltInTenants
   }
 }
 
-/** For a bound key any tenant but its own is as good as absent. */
+/** What a tenant can be named by: exactly one of them. */
+export type TenantName = { id?: TenantId | null; key?: string | null | undefined }
+
+/** A tenant that can be seen, by its id (also when it was deleted: history names it) or by its key. */
+export async function findTenant(orm: Orm, reach: Reach, { id, key }: TenantName): Promise<Tenant | null> {
+  const found = id ?? (key === null || key === undefined ? null : await findTenantByKey(orm, key))
+  return found === null ? null : ((await findTenants(orm, reach, [found]))[0] ?? null)
+}
+
+/** The tenants that can be seen, newest first, without deleted ones: all of them, or the credential's own. */
+export async function listTenants(orm: Orm, reach: Reach, page: PageRequest): Promise<Page<Tenant>> {
+  const rows = await orm
+    .select()
+    .from(tenants)
+    .where(and(inReach(tenants.id, reach), isNull(tenants.deletedAt), ...pageBounds(tenants.id, page)))
+    .orderBy(pageOrder(tenants.id, page))
+    .limit(pageLimit(page))
+  return toPage(rows, page)
+}
+
+/** For a bound key any tenant but its own is as good as absent. Deleted ones are there: history names them. */
 export async function findTenants(orm: Orm, reach: Reach, ids: readonly TenantId[]): Promise<Tenant[]> {
   const visible = reach === 'every' ? [...ids] : ids.filter((id) => id === reach)
   return visible.length === 0 ? [] : orm.select().from(tenants).where(inArray(tenants.id, visible))
@@ -66,6 +88,9 @@ export async function resolveReach(
 async function findTenantByKey(orm: Orm, key: string): Promise<TenantId | null> {
   // Postgres text cannot hold U+0000: the query would fail instead of finding nothing.
   if (key.includes('\0')) return null
-  const [row] = await orm.select({ id: tenants.id }).from(tenants).where(eq(tenants.key, key))
+  const [row] = await orm
+    .select({ id: tenants.id })
+    .from(tenants)
+    .where(and(eq(tenants.key, key), isNull(tenants.deletedAt)))
   return row?.id ?? null
 }

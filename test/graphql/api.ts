@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest'
-import type { TenantId } from '../../schema/ids.ts'
+import { newId, type TenantId } from '../../schema/ids.ts'
 import type { Feed } from '../../src/attempts/feed.ts'
 import { createCapabilities } from '../../src/graphql/capabilities.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
@@ -8,6 +8,7 @@ import { silentLog } from '../../src/log.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { createApiKey, type NewApiKey } from '../../src/tenants/api-keys.ts'
+import { createKeyUsage } from '../../src/tenants/key-usage.ts'
 import { type EngineOptions, startEngine } from '../support/engine.ts'
 
 const graphqlSchema = buildSchema()
@@ -37,7 +38,9 @@ export async function startApi(options: ApiOptions = {}) {
   const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')))
   const feed = options.feed ?? engine.feed
   const log = options.log ?? silentLog
-  const capabilities = createCapabilities({ ...engine, log, feed, sealer, defaultTenantId: tenantId })
+  const keyUsage = createKeyUsage({ sql: db.sql, log })
+  onTestFinished(() => keyUsage.close())
+  const capabilities = createCapabilities({ ...engine, log, feed, sealer, keyUsage, defaultTenantId: tenantId })
   const { introspection = true, graphiql = true, allowedOrigins = [] } = options
   const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql }
   const ready = () => db.sql`select 1`
@@ -65,9 +68,9 @@ export async function startApi(options: ApiOptions = {}) {
 
   async function newTenant(key: string): Promise<TenantId> {
     const [row] = await db.sql<{ id: TenantId }[]>`
-      insert into postrider.tenants (id, key, created_at) values (gen_random_uuid(), ${key}, now()) returning id`
+      insert into postrider.tenants (id, key, created_at) values (${newId<'ten'>(clock.now())}, ${key}, now()) returning id`
     return row?.id as TenantId
   }
 
-  return { ...engine, server, capabilities, url, adminKey, newKey, newTenant, send, ask, sealer }
+  return { ...engine, server, capabilities, keyUsage, url, adminKey, newKey, newTenant, send, ask, sealer }
 }

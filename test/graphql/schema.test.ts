@@ -17,11 +17,14 @@ test('every mutation answers with user errors', () => {
 test('connections are plainly named and hold their nodes beside their edges', () => {
   const connections = types.filter((type) => type.name.endsWith('Connection')).map((type) => type.name)
   expect(connections.sort()).toEqual([
+    'ApiKeyConnection',
     'AttemptConnection',
     'DeliveryConnection',
     'EndpointConnection',
     'EventConnection',
+    'PortalSessionConnection',
     'ReplayConnection',
+    'TenantConnection',
   ])
   const fields = schema.getType('EventConnection')
   expect(
@@ -29,7 +32,16 @@ test('connections are plainly named and hold their nodes beside their edges', ()
   ).toEqual(['edges: [EventEdge!]!', 'nodes: [Event!]!', 'pageInfo: PageInfo!'])
 })
 
-// The last test: the field stays.
+// The last tests: the fields stay.
+test('the schema cannot be built with an entrance that declares an empty scope', () => {
+  builder.subscriptionField('ajar', (t) =>
+    t.boolean({ description: 'For this test.', authScopes: {}, subscribe: () => [] as never, resolve: () => true }),
+  )
+  expect(() => buildSchema()).toThrow(
+    'Subscription.ajar declares no scope: give it authScopes with one of publish, read',
+  )
+})
+
 test('the schema cannot be built with an entrance that declares no scope', () => {
   builder.queryField('unguarded', (t) => t.boolean({ description: 'For this test.', resolve: () => true }))
   expect(() => buildSchema()).toThrow('Query.unguarded declares no scope')

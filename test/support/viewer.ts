@@ -4,5 +4,6 @@ import type { Viewer } from '../../src/tenants/access.ts'
 
 /** Somebody with a key: of one tenant, or of the whole instance. */
 export function viewerOf(tenantId: TenantId | null, scopes: Scope[] = ['ADMIN']): Viewer {
-  return { kind: 'API_KEY', id: newId<'key'>(new Date()), name: 'test', address: '127.0.0.1', tenantId, scopes }
+  const who = { id: newId<'key'>(new Date()), name: 'test', address: '127.0.0.1' }
+  return { kind: 'API_KEY', ...who, tenantId, scopes, expiresAt: null }
 }

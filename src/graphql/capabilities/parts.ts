@@ -8,6 +8,7 @@ import type { Db } from '../../postgres/client.ts'
 import type { ReplayProgress } from '../../replays/progress.ts'
 import type { ReplaysContext } from '../../replays/start.ts'
 import type { TestContext } from '../../routing/test-delivery.ts'
+import type { KeyUsage } from '../../tenants/key-usage.ts'
 
 /** What the rooms below need. */
 export type CapabilityParts = SaveContext &
@@ -20,6 +21,7 @@ export type CapabilityParts = SaveContext &
     redeliverer: Redeliverer
     feed: Feed
     replayProgress: ReplayProgress
+    keyUsage: Pick<KeyUsage, 'note'>
   }
 
 /** How a call names a tenant. */

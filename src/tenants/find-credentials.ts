@@ -1,0 +1,128 @@
+import { and, gt, inArray, isNotNull, isNull, lte, or, type SQL } from 'drizzle-orm'
+import type { ApiKeyId, PortalSessionId } from '../../schema/ids.ts'
+import { CREDENTIAL_STATES, type CredentialState } from '../../schema/states.ts'
+import { apiKeys } from '../../schema/tables/api-keys.ts'
+import { portalSessions } from '../../schema/tables/portal-sessions.ts'
+import { Mistake } from '../mistake.ts'
+import type { Orm } from '../postgres/client.ts'
+import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
+import type { Reach } from './access.ts'
+import type { ApiKeyRow } from './api-keys.ts'
+import type { PortalSessionRow } from './portal-sessions.ts'
+import { inReach } from './reach.ts'
+
+export type ApiKey = ApiKeyRow & { state: CredentialState }
+export type PortalSession = PortalSessionRow & { state: CredentialState }
+
+export type ApiKeyFilterInput = {
+  states?: readonly CredentialState[] | null | undefined
+  instanceWide?: boolean | null | undefined
+}
+export type PortalSessionFilterInput = { states?: readonly CredentialState[] | null | undefined }
+
+type Ending = { revokedAt: Date | null; expiresAt: Date | null }
+type EndingColumns =
+  | Pick<typeof apiKeys, 'revokedAt' | 'expiresAt'>
+  | Pick<typeof portalSessions, 'revokedAt' | 'expiresAt'>
+
+/** A row as it is at this moment, without its hash. */
+export function asOf<Row extends Ending>(row: Row, now: Date): Omit<Row, 'hash'> & { state: CredentialState } {
+  const { hash: _, ...rest } = row as Row & { hash?: Buffer }
+  const expired = row.expiresAt !== null && row.expiresAt <= now
+  return { ...rest, state: row.revokedAt !== null ? 'REVOKED' : expired ? 'EXPIRED' : 'ACTIVE' }
+}
+
+/** The keys among these ids that can be seen: an instance-wide one only by who reaches everything. */
+export async function findApiKeys(orm: Orm, reach: Reach, ids: readonly ApiKeyId[], now: Date): Promise<ApiKey[]> {
+  const rows = await orm
+    .select()
+    .from(apiKeys)
+    .where(and(inReach(apiKeys.tenantId, reach), inArray(apiKeys.id, [...ids])))
+  return rows.map((row) => asOf(row, now))
+}
+
+/** The keys of a tenant, newest first; of every tenant and instance-wide ones with the reach `every`. Mistakes: INVALID_INPUT. */
+export async function listApiKeys(
+  orm: Orm,
+  reach: Reach,
+  filter: ApiKeyFilterInput | null | undefined,
+  page: PageRequest,
+  now: Date,
+): Promise<Page<ApiKey>> {
+  const instanceWide = filter?.instanceWide ?? null
+  const rows = await orm
+    .select()
+    .from(apiKeys)
+    .where(
+      and(
+        inReach(apiKeys.tenantId, reach),
+        inStates(apiKeys, filter?.states, now),
+        instanceWide === null ? undefined : (instanceWide ? isNull : isNotNull)(apiKeys.tenantId),
+        ...pageBounds(apiKeys.id, page),
+      ),
+    )
+    .orderBy(pageOrder(apiKeys.id, page))
+    .limit(pageLimit(page))
+  return toPage(
+    rows.map((row) => asOf(row, now)),
+    page,
+  )
+}
+
+/** The portal sessions among these ids that can be seen. */
+export async function findPortalSessions(
+  orm: Orm,
+  reach: Reach,
+  ids: readonly PortalSessionId[],
+  now: Date,
+): Promise<PortalSession[]> {
+  const rows = await orm
+    .select()
+    .from(portalSessions)
+    .where(and(inReach(portalSessions.tenantId, reach), inArray(portalSessions.id, [...ids])))
+  return rows.map((row) => asOf(row, now))
+}
+
+/** Portal sessions that are still kept, newest first. Mistakes: INVALID_INPUT. */
+export async function listPortalSessions(
+  orm: Orm,
+  reach: Reach,
+  filter: PortalSessionFilterInput | null | undefined,
+  page: PageRequest,
+  now: Date,
+): Promise<Page<PortalSession>> {
+  const rows = await orm
+    .select()
+    .from(portalSessions)
+    .where(
+      and(
+        inReach(portalSessions.tenantId, reach),
+        inStates(portalSessions, filter?.states, now),
+        ...pageBounds(portalSessions.id, page),
+      ),
+    )
+    .orderBy(pageOrder(portalSessions.id, page))
+    .limit(pageLimit(page))
+  return toPage(
+    rows.map((row) => asOf(row, now)),
+    page,
+  )
+}
+
+function inStates(
+  { revokedAt, expiresAt }: EndingColumns,
+  states: readonly CredentialState[] | null | undefined,
+  now: Date,
+): SQL | undefined {
+  if (states === null || states === undefined) return undefined
+  if (states.length === 0) {
+    const message = `Name a state (${CREDENTIAL_STATES.join(', ')}) or leave it out.`
+    throw new Mistake('INVALID_INPUT', ['filter', 'states'], message)
+  }
+  const conditions = {
+    ACTIVE: and(isNull(revokedAt), or(isNull(expiresAt), gt(expiresAt, now))),
+    EXPIRED: and(isNull(revokedAt), lte(expiresAt, now)),
+    REVOKED: isNotNull(revokedAt),
+  } satisfies Record<CredentialState, SQL | undefined>
+  return or(...states.map((state) => conditions[state]))
+}

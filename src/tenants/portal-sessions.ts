@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto'
+import { and, eq, isNull, lte, type SQL, sql } from 'drizzle-orm'
+import { type ApiKeyId, newId, type PortalSessionId, publicId, type TenantId } from '../../schema/ids.ts'
+import type { AuditAction, PortalScope } from '../../schema/states.ts'
+import { portalSessions } from '../../schema/tables/portal-sessions.ts'
+import { recordAction } from '../audit/record.ts'
+import { Mistake } from '../mistake.ts'
+import type { Db, Orm } from '../postgres/client.ts'
+import type { Clock } from '../postgres/clock.ts'
+import type { Wake } from '../queue/wake.ts'
+import { reachOf, type Viewer } from './access.ts'
+import { credentialText, hashOf } from './credential-text.ts'
+import { holdTenant } from './hold.ts'
+import { readName } from './input.ts'
+import { inReach } from './reach.ts'
+
+export type CredentialContext = { db: Pick<Db, 'orm'>; wake: Pick<Wake, 'signal'>; clock: Clock }
+
+export type PortalSessionRow = Omit<typeof portalSessions.$inferSelect, 'hash'>
+
+export type NewPortalSession = {
+  scope: PortalScope
+  expiresInSeconds?: number | null | undefined
+  name?: string | null | undefined
+}
+
+const DEFAULT_SECONDS = 3600
+const LEAST_SECONDS = 60
+const MOST_SECONDS = 86_400
+const DEFAULT_NAME = 'portal session'
+
+/**
+ * Makes a short-lived token for the portal of one tenant; returns it this once. The key that makes it takes it along when it is
+ * revoked. Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile.
+ */
+export async function createPortalSession(
+  { db, clock }: CredentialContext,
+  viewer: Viewer,
+  tenantId: TenantId,
+  input: NewPortalSession,
+): Promise<{ portalSession: PortalSessionRow; token: string }> {
+  const seconds = input.expiresInSeconds ?? DEFAULT_SECONDS
+  if (seconds < LEAST_SECONDS || seconds > MOST_SECONDS) {
+    const message = `A portal session lasts ${LEAST_SECONDS} to ${MOST_SECONDS} seconds (a day); ${seconds} were asked for.`
+    throw new Mistake('INVALID_INPUT', ['input', 'expiresInSeconds'], message)
+  }
+  const name = readName(input.name ?? DEFAULT_NAME, ['input', 'name'])
+  const now = clock.now()
+  const token = credentialText('prs', randomBytes(32))
+  const portalSession = await db.orm.transaction(async (tx) => {
+    await holdTenant(tx, tenantId)
+    await holdMaker(tx, viewer)
+    const row = { id: newId<'pts'>(now), tenantId, apiKeyId: viewer.id as ApiKeyId, name, scope: input.scope }
+    const times = { createdAt: now, expiresAt: new Date(now.getTime() + seconds * 1000) }
+    const [made] = await tx
+      .insert(portalSessions)
+      .values({ ...row, ...times, hash: hashOf(token) })
+      .returning()
+    const details = { name, scope: input.scope, expiresAt: times.expiresAt.toISOString() }
+    await recordAction(tx, viewer, { ...about('PORTAL_SESSION_CREATE', row), details }, now)
+    return made as PortalSessionRow
+  })
+  return { portalSession, token }
+}
+
+/** Ends a portal session at once; one that has ended already stays as it is. Mistakes: NOT_FOUND at `id`. */
+export async function revokePortalSession(
+  { db, wake, clock }: CredentialContext,
+  viewer: Viewer,
+  id: PortalSessionId,
+): Promise<PortalSessionRow> {
+  const now = clock.now()
+  const revoked = await db.orm.transaction(async (tx) => {
+    const [row] = await tx
+      .update(portalSessions)
+      .set({ revokedAt: sql`coalesce(${portalSessions.revokedAt}, ${now.toISOString()})` })
+      .where(and(inReach(portalSessions.tenantId, reachOf(viewer)), eq(portalSessions.id, id)))
+      .returning()
+    if (!row) throw new Mistake('NOT_FOUND', ['id'], 'There is no such portal session.')
+    await recordAction(tx, viewer, { ...about('PORTAL_SESSION_REVOKE', row), details: { name: row.name } }, now)
+    return row
+  })
+  wake.signal('credentials')
+  return revoked
+}
+
+/** With a key go the portal sessions that it made. */
+export function revokeSessionsOfKey(orm: Pick<Orm, 'update'>, key: ApiKeyId, now: Date): Promise<number> {
+  return revokeWhere(orm, eq(portalSessions.apiKeyId, key), now)
+}
+
+/** With a tenant go its portal sessions. Returns how many they were. */
+export function revokeSessionsOfTenant(orm: Pick<Orm, 'update'>, tenant: TenantId, now: Date): Promise<number> {
+  return revokeWhere(orm, eq(portalSessions.tenantId, tenant), now)
+}
+
+/** Forgets portal sessions that have expired. */
+export async function dropExpiredSessions(orm: Pick<Orm, 'delete'>, now: Date): Promise<void> {
+  await orm.delete(portalSessions).where(lte(portalSessions.expiresAt, now))
+}
+
+async function revokeWhere(orm: Pick<Orm, 'update'>, which: SQL, now: Date): Promise<number> {
+  const revoked = await orm
+    .update(portalSessions)
+    .set({ revokedAt: now })
+    .where(and(which, isNull(portalSessions.revokedAt)))
+    .returning({ id: portalSessions.id })
+  return revoked.length
+}
+
+/** A key that is just being revoked must not leave a session behind: its revocation waits for this one, or is seen. */
+async function holdMaker(orm: Pick<Orm, 'execute'>, { id }: Viewer): Promise<void> {
+  const [maker] = await orm.execute<{ revoked: boolean }>(
+    sql`select revoked_at is not null as revoked from postrider.api_keys where id = ${id} for key share`,
+  )
+  if (maker === undefined) throw new Error('Only an API key makes portal sessions')
+  if (maker.revoked) throw new Mistake('NOT_FOUND', ['input'], 'The API key of this request has just been revoked.')
+}
+
+const about = (action: AuditAction, { id, tenantId }: { id: PortalSessionId; tenantId: TenantId }) => ({
+  action,
+  tenantId,
+  object: publicId('pts', id),
+})

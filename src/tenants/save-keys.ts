@@ -1,0 +1,116 @@
+import { and, eq, sql } from 'drizzle-orm'
+import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
+import type { Scope } from '../../schema/states.ts'
+import { apiKeys } from '../../schema/tables/api-keys.ts'
+import { recordAction } from '../audit/record.ts'
+import { Mistake } from '../mistake.ts'
+import type { Orm } from '../postgres/client.ts'
+import { LOCKS } from '../postgres/locks.ts'
+import { may, reachOf, type Viewer } from './access.ts'
+import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey } from './api-keys.ts'
+import { holdTenant } from './hold.ts'
+import { readName } from './input.ts'
+import { type CredentialContext, revokeSessionsOfKey } from './portal-sessions.ts'
+import { inReach } from './reach.ts'
+
+export type ApiKeyInput = { name: string; scopes: readonly Scope[]; expiresAt?: Date | null | undefined }
+
+/**
+ * Makes a key for a tenant, or for the whole instance (null), with no more than its maker may do; returns its text this once.
+ * Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile.
+ */
+export async function issueApiKey(
+  { db, clock }: CredentialContext,
+  viewer: Viewer,
+  tenantId: TenantId | null,
+  input: ApiKeyInput,
+): Promise<{ apiKey: ApiKeyRow; key: string }> {
+  const now = clock.now()
+  const name = readKeyName(input.name)
+  const scopes = readScopes(viewer, input.scopes)
+  const expiresAt = input.expiresAt ?? null
+  if (expiresAt !== null && expiresAt <= now) {
+    const message = `The key would have expired already: it is ${now.toISOString()}. Give a later moment, or none for a key that never expires.`
+    throw new Mistake('INVALID_INPUT', ['input', 'expiresAt'], message)
+  }
+  return db.orm.transaction(async (tx) => {
+    if (tenantId !== null) await holdTenant(tx, tenantId)
+    const { row, text } = await makeApiKey(tx, { tenantId, name, scopes, expiresAt }, now)
+    const { details, ...about } = aboutKey('API_KEY_CREATE', row)
+    await recordAction(
+      tx,
+      viewer,
+      { ...about, details: { ...details, expiresAt: expiresAt?.toISOString() ?? null } },
+      now,
+    )
+    return { apiKey: row, key: text }
+  })
+}
+
+/**
+ * From its commit on the key opens nothing, nor do the portal sessions that it made. One that is revoked already stays as it is.
+ * Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`.
+ */
+export async function revokeApiKey(
+  { db, wake, clock }: CredentialContext,
+  viewer: Viewer,
+  id: ApiKeyId,
+): Promise<ApiKeyRow> {
+  const now = clock.now()
+  const revoked = await db.orm.transaction(async (tx) => {
+    // One after another, so that two who revoke each other's do not leave nobody.
+    await tx.execute(sql`select pg_advisory_xact_lock(${LOCKS.adminKeys}::bigint)`)
+    const [key] = await tx
+      .select()
+      .from(apiKeys)
+      .where(and(inReach(apiKeys.tenantId, reachOf(viewer)), eq(apiKeys.id, id)))
+      .for('update')
+    if (!key) throw new Mistake('NOT_FOUND', ['id'], 'There is no such API key.')
+    if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey()
+    const [row] = await tx
+      .update(apiKeys)
+      .set({ revokedAt: key.revokedAt ?? now })
+      .where(eq(apiKeys.id, id))
+      .returning()
+    await revokeSessionsOfKey(tx, id, now)
+    await recordAction(tx, viewer, aboutKey('API_KEY_REVOKE', key), now)
+    return row as ApiKeyRow
+  })
+  wake.signal('credentials')
+  return revoked
+}
+
+function readKeyName(given: string): string {
+  const name = readName(given, ['input', 'name'])
+  if (name.trim() !== KEY_OF_ENVIRONMENT) return name
+  const message = `${KEY_OF_ENVIRONMENT} is the name of the key that is given in the environment: choose another one.`
+  throw new Mistake('INVALID_INPUT', ['input', 'name'], message)
+}
+
+function readScopes(viewer: Viewer, given: readonly Scope[]): Scope[] {
+  const path = ['input', 'scopes']
+  const scopes = [...new Set(given)]
+  if (scopes.length === 0) throw new Mistake('INVALID_INPUT', path, 'Name what the key may do, like [PUBLISH].')
+  const beyond = scopes.filter((scope) => !may(viewer, scope))
+  if (beyond.length === 0) return scopes
+  throw new Mistake('INVALID_INPUT', path, `A key cannot make one that may do more than itself: ${beyond.join(', ')}.`)
+}
+
+function opensInstance({ tenantId, scopes, revokedAt, expiresAt }: ApiKeyRow, now: Date): boolean {
+  return tenantId === null && scopes.includes('ADMIN') && revokedAt === null && (expiresAt === null || expiresAt > now)
+}
+
+async function isThereAnother(orm: Pick<Orm, 'execute'>, key: ApiKeyRow, now: Date): Promise<boolean> {
+  const others = await orm.execute(sql`
+    select from postrider.api_keys
+    where tenant_id is null and 'ADMIN' = any(scopes) and revoked_at is null and id <> ${key.id}
+      and (expires_at is null or expires_at > ${now.toISOString()}::timestamptz) limit 1`)
+  return others.length > 0
+}
+
+const lastAdminKey = () =>
+  new Mistake(
+    'LAST_ADMIN_KEY',
+    ['id'],
+    'This is the last key that may administer the instance. Make another one with apiKeyCreate(input: { tenant: "*", scopes: [ADMIN], … }) first.',
+  )
