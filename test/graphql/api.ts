@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest'
-import type { TenantId } from '../../schema/ids.ts'
+import { newId, type TenantId } from '../../schema/ids.ts'
 import type { Feed } from '../../src/attempts/feed.ts'
 import { createCapabilities } from '../../src/graphql/capabilities.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
@@ -68,7 +68,7 @@ export async function startApi(options: ApiOptions = {}) {
 
   async function newTenant(key: string): Promise<TenantId> {
     const [row] = await db.sql<{ id: TenantId }[]>`
-      insert into postrider.tenants (id, key, created_at) values (gen_random_uuid(), ${key}, now()) returning id`
+      insert into postrider.tenants (id, key, created_at) values (${newId<'ten'>(clock.now())}, ${key}, now()) returning id`
     return row?.id as TenantId
   }
 
