@@ -72,5 +72,5 @@ export async function startApi(options: ApiOptions = {}) {
     return row?.id as TenantId
   }
 
-  return { ...engine, server, capabilities, url, adminKey, newKey, newTenant, send, ask, sealer }
+  return { ...engine, server, capabilities, keyUsage, url, adminKey, newKey, newTenant, send, ask, sealer }
 }
