@@ -14,7 +14,10 @@ import './tenants.ts'
 import './viewer.ts'
 import { builder, SCOPES_OF_FIELDS, scopesOf } from './builder.ts'
 
-builder.queryType({ description: 'Reading: needs an API key with the scope READ; for `viewer` any key will do.' })
+builder.queryType({
+  description:
+    'Reading: needs the scope READ; ADMIN for credentials and the list of tenants. For `viewer` any credential will do.',
+})
 builder.mutationType({
   description:
     'Operations that change something. Each returns what it changed, and `userErrors` when the call was mistaken.',

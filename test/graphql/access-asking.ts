@@ -75,7 +75,11 @@ export const overWebSocket: Ask = async (url, credential, question) => {
       const told = (answer: Answer) => resolve({ outcome: outcomeOf(answer), text: JSON.stringify(answer) })
       client.subscribe(question, {
         next: (answer) => told(answer as Answer),
-        error: (error) => (Array.isArray(error) ? told({ errors: error }) : reject(error)),
+        error: (error) => {
+          if (Array.isArray(error)) told({ errors: error })
+          else if (isUnauthorized(error)) resolve({ outcome: 'UNAUTHENTICATED', text: '' })
+          else reject(error)
+        },
         complete: () => reject(new Error('It ended without a word')),
       })
     })
@@ -83,3 +87,6 @@ export const overWebSocket: Ask = async (url, credential, question) => {
     await client.dispose()
   }
 }
+
+/** The socket itself was closed. */
+const isUnauthorized = (error: unknown) => (error as { code?: unknown }).code === 4401

@@ -95,8 +95,10 @@ test('wherever an id or a tenant is asked for, another tenant’s is answered as
       // What is counted is not what is told: the ids of what was just made.
       return { outcome, text: text.replaceAll(value, '…').replaceAll(/"(cursor|at)\\?":\\?"[^"]+"/g, '') }
     }
+    // Every kind of id once; those of the row's own kind with each credential.
+    const tried = credential === 'ADMIN of other' || row.id === undefined ? kinds : [row.id]
     const pairs =
-      place.takes === 'tenant' ? [['acme', 'nobody']] : kinds.map((kind) => [world.ids[kind], absent(kind)] as const)
+      place.takes === 'tenant' ? [['acme', 'nobody']] : tried.map((kind) => [world.ids[kind], absent(kind)] as const)
     for (const [foreign, none] of pairs) {
       const [one, another] = [await tell(foreign as string), await tell(none as string)]
       compared++
@@ -108,7 +110,7 @@ test('wherever an id or a tenant is asked for, another tenant’s is answered as
     }
   })
   expect(differences).toEqual([])
-  expect(compared).toBeGreaterThan(500)
+  expect(compared).toBeGreaterThan(300)
 })
 
 test('viewer tells each credential what it may use, as the rows have it', async () => {

@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest'
 import type { Scope } from '../../schema/states.ts'
 import type { Orm } from '../../src/postgres/client.ts'
-import { may, mayListEveryTenant } from '../../src/tenants/access.ts'
+import { may, mayListEveryTenant, type Viewer } from '../../src/tenants/access.ts'
 import { createApiKey, ensureFirstKey } from '../../src/tenants/api-keys.ts'
 import { authenticate } from '../../src/tenants/authenticate.ts'
 import { credentialText, formOf, hintOf } from '../../src/tenants/credential-text.ts'
+import { ensureTenants } from '../../src/tenants/find.ts'
+import { createPortalSession } from '../../src/tenants/portal-sessions.ts'
 import { openDatabase } from '../support/database.ts'
 import { viewerOf } from '../support/viewer.ts'
 
@@ -92,4 +94,17 @@ test('a given admin key opens until another one is given in its place, and again
   await give('the-first-admin-key')
   expect([await opens('the-first-admin-key'), await opens('the-second-admin-key')]).toEqual([true, false])
   expect(await sql`select 1 from postrider.api_keys`).toHaveLength(2)
+})
+
+test('with a given admin key go the portal sessions that it made, when another one is given', async () => {
+  const db = await openDatabase()
+  const { orm } = db
+  const { defaultTenantId } = await ensureTenants(orm, now)
+  await ensureFirstKey(orm, { given: 'the-first-admin-key', now })
+  const maker = (await open(orm, 'the-first-admin-key')) as Viewer
+  const context = { db, wake: { signal() {} }, clock: { now: () => now } }
+  const { token } = await createPortalSession(context, maker, defaultTenantId, { scope: 'READ' })
+  expect(await open(orm, token)).toMatchObject({ kind: 'PORTAL_SESSION', scopes: ['READ'] })
+  await ensureFirstKey(orm, { given: 'the-second-admin-key', now })
+  expect(await open(orm, token)).toBeNull()
 })
