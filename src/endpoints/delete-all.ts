@@ -2,6 +2,9 @@ import { sql } from 'drizzle-orm'
 import type { EndpointId, TenantId } from '../../schema/ids.ts'
 import type { Orm } from '../postgres/client.ts'
 
+/** The tables with what endpoints keep sealed. */
+export const SEALED_OF_ENDPOINTS = ['secrets']
+
 /**
  * Deletes every endpoint of a tenant that nobody can make another one for any more, as `deleteEndpoint` does: their secrets are
  * erased, and the promoter cancels what is pending, bit by bit. Returns how many they were.
@@ -23,6 +26,8 @@ export async function deleteEndpointsOf(orm: Pick<Orm, 'execute'>, tenant: Tenan
         where endpoint_id = endpoint.id and (ticket_id is not null or waiting_for is not null)
       ) or exists (select from postrider.lanes where endpoint_id = endpoint.id)
     where id = ${all}`)
-  await orm.execute(sql`delete from postrider.secrets where endpoint_id = ${all}`)
+  for (const table of SEALED_OF_ENDPOINTS) {
+    await orm.execute(sql`delete from postrider.${sql.identifier(table)} where endpoint_id = ${all}`)
+  }
   return ids.length
 }

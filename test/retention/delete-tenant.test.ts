@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { publicId, type TenantId } from '../../schema/ids.ts'
+import { SEALED_OF_ENDPOINTS } from '../../src/endpoints/delete-all.ts'
 import { startReplay } from '../../src/replays/start.ts'
 import { deleteTenant } from '../../src/retention/delete-tenant.ts'
 import { createTenant } from '../../src/tenants/save.ts'
 import { startApi } from '../graphql/api.ts'
+import { openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
 
@@ -143,4 +145,12 @@ test('an event that is written after its tenant was deleted is routed to nobody'
   await publisher.publish({ tenantId: id, type: 'late', payload: 1 })
   await eventually(async () => expect(await leftOf(api, id)).toEqual(NOTHING))
   expect(await db.sql`select from postrider.events where tenant_id = ${id} and routed_at is not null`).toHaveLength(1)
+})
+
+test('whatever endpoints keep sealed is erased with their tenant', async () => {
+  const { sql } = await openDatabase()
+  const tables = await sql`
+    select table_name as name from information_schema.columns
+    where table_schema = 'postrider' and column_name in ('endpoint_id', 'sealed') group by 1 having count(*) = 2`
+  expect(tables.map(({ name }) => name).sort()).toEqual(SEALED_OF_ENDPOINTS.toSorted())
 })
