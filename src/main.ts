@@ -17,7 +17,6 @@ async function main(): Promise<void> {
     POSTRIDER_MASTER_KEYS: parseMasterKeys,
   })
   const log = createLog(config.logLevel)
-  for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
   const app = createApp(config, log)
 
   let stoppingSince: number | null = null

@@ -86,7 +86,7 @@ test('with https only, http is refused when it is written, and what was written 
     DATABASE_URL: databaseUrl(await createDatabase()),
     POSTRIDER_DATA_DIR: await temporaryDirectory(),
     POSTRIDER_MASTER_KEYS: Buffer.alloc(32, 9).toString('base64'),
-    POSTRIDER_ADMIN_KEY: 'prk_an_admin_key_for_this_test',
+    POSTRIDER_ADMIN_KEY: 'prk_an_admin_key_for_this_test_only',
     POSTRIDER_ALLOW_NETWORKS: '127.0.0.0/8',
   }
   const receiver = await startReceiver()
