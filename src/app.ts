@@ -26,6 +26,8 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
+import { findLiving } from './tenants/living.ts'
+import { createCredentialWatch } from './tenants/watch.ts'
 import { startWorker, type Worker } from './worker.ts'
 
 export type App = {
@@ -175,11 +177,14 @@ async function startServing({ config, log, onEnd }: StartContext, parts: Parts):
     feed,
     replayProgress,
   })
+  const credentials = createCredentialWatch({ ...common, living: (ids) => findLiving(db.orm, ids) })
+  onEnd(() => credentials.close())
   const server = createHttpServer({
     config,
     capabilities,
     graphqlSchema: buildSchema(),
     log,
+    credentials,
     ready: () => db.sql`select 1`,
   })
   await server.listen()
