@@ -4,10 +4,13 @@ import {
   type FieldNode,
   GraphQLError,
   Kind,
+  Lexer,
   NoSchemaIntrospectionCustomRule,
   parse,
   type SelectionNode,
   type SelectionSetNode,
+  Source,
+  TokenKind,
   type ValidationContext,
   type ValidationRule,
   ValuesOfCorrectTypeRule,
@@ -69,7 +72,8 @@ export function createLimits({ introspection }: { introspection: boolean }): Plu
         try {
           return parse(source, { ...options, maxTokens: LIMITS.tokens })
         } catch (error) {
-          throw error instanceof GraphQLError ? withCode('GRAPHQL_PARSE_FAILED', error) : error
+          if (!(error instanceof GraphQLError)) throw error
+          throw hasTooManyTokens(source) ? tooManyTokens() : withCode('GRAPHQL_PARSE_FAILED', error)
         }
       })
     },
@@ -84,11 +88,32 @@ export function createLimits({ introspection }: { introspection: boolean }): Plu
           maxErrors: MOST_ERRORS,
           hideSuggestions: hideNames,
         })
+        // Without a place it is no fault of the document: GraphQL has given up comparing its fields with each other.
+        if (errors.length === 1 && errors[0]?.nodes === undefined) return [tooManyFields()]
         return errors.map((error) => withCode('GRAPHQL_VALIDATION_FAILED', error))
       })
     },
     onExecute: ({ args, setResultAndStopExecution }) => refuseVariables(args, setResultAndStopExecution),
     onSubscribe: ({ args, setResultAndStopExecution }) => refuseVariables(args, setResultAndStopExecution),
+  }
+}
+
+const tooManyTokens = () =>
+  refusal(
+    'DOCUMENT_TOO_LARGE',
+    `The document has more than ${LIMITS.tokens} words and signs. Send large values as variables.`,
+  )
+
+const tooManyFields = () => refusal('DOCUMENT_TOO_LARGE', 'The document asks for the same fields too many times.')
+
+/** Asked only where the document could not be parsed, to know why. */
+function hasTooManyTokens(source: string | Source): boolean {
+  const lexer = new Lexer(typeof source === 'string' ? new Source(source) : source)
+  try {
+    for (let count = 0; count <= LIMITS.tokens; count++) if (lexer.advance().kind === TokenKind.EOF) return false
+    return true
+  } catch {
+    return false
   }
 }
 

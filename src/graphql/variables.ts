@@ -62,7 +62,9 @@ export function faultsInVariables(operation: Operation, { hideNames }: { hideNam
   return faults
 }
 
-type Check = { path: string[]; hideNames: boolean; report(path: string[], message: string): void }
+/** A list of a million entries has numbers on its way, which become text only where something is wrong. */
+type Way = (string | number)[]
+type Check = { path: Way; hideNames: boolean; report(path: Way, message: string): void }
 
 /** As GraphQL coerces input: https://spec.graphql.org/October2021/#sec-Input-Values. `path` is one list, put back after use. */
 function check(value: unknown, type: GraphQLInputType, way: Check): void {
@@ -86,7 +88,7 @@ function check(value: unknown, type: GraphQLInputType, way: Check): void {
 type Members = Record<string, unknown>
 
 function checkList(values: readonly unknown[], type: GraphQLInputType, way: Check): void {
-  for (const [index, value] of values.entries()) at(way, String(index), () => check(value, type, way))
+  for (let index = 0; index < values.length; index++) checkAt(index, values[index], type, way)
 }
 
 function checkObject(given: Members, type: GraphQLInputObjectType, way: Check): void {
@@ -103,7 +105,7 @@ function checkObject(given: Members, type: GraphQLInputObjectType, way: Check): 
     // Its own only: a field named like something that every object has would seem to be given.
     const member = Object.hasOwn(given, field.name) ? given[field.name] : undefined
     if (member === undefined && field.defaultValue !== undefined) continue
-    at(way, field.name, () => check(member, field.type, way))
+    checkAt(field.name, member, field.type, way)
   }
   if (!type.isOneOf) return
   const [only, ...others] = Object.keys(given).filter((name) => given[name] !== undefined)
@@ -111,8 +113,8 @@ function checkObject(given: Members, type: GraphQLInputObjectType, way: Check): 
   way.report([...way.path], `must have exactly one field${fieldsOf(type, way)}, and it must not be null.`)
 }
 
-function at(way: Check, name: string, work: () => void): void {
-  way.path.push(name)
-  work()
+function checkAt(place: string | number, value: unknown, type: GraphQLInputType, way: Check): void {
+  way.path.push(place)
+  check(value, type, way)
   way.path.pop()
 }

@@ -33,6 +33,7 @@ const MOST_UNTRUSTED_BYTES = 16 * 1024
 const MOST_UNTRUSTED_MESSAGES = 100
 const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
 const UNAUTHORIZED = 4401
+const UNSUPPORTED = 1003
 const NO_KEY = 'No valid API key was shown'
 
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
@@ -61,7 +62,9 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
         }),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (handle) =>
-        socket.on('message', (message: Buffer) => {
+        socket.on('message', (message: Buffer, isBinary) => {
+          // Bytes that are no UTF-8 would become other text silently; in a text frame they have been refused already.
+          if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
           // Before a key was shown, what is long enough to cost something is not even parsed.
           const isStranger = guest.credential === null
           if (isStranger && (message.length > MOST_UNTRUSTED_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
+import { type ExecutionArgs, type ExecutionResult, GraphQLError, getOperationAST } from 'graphql'
 import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { ErrorCode } from '../../schema/error-codes.ts'
@@ -36,17 +36,22 @@ export type WebSocketOptions = {
 
 // Parsed with a reviver, 5 MiB block the event loop for a second; large batches go over HTTP.
 const MOST_MESSAGE_BYTES = 1024 * 1024
+const MOST_FRAGMENTS = 256
 const GOING_AWAY = 1001
+
+const SERVER_OPTIONS = {
+  noServer: true,
+  maxPayload: MOST_MESSAGE_BYTES,
+  maxFragments: MOST_FRAGMENTS,
+  perMessageDeflate: false,
+  // Whoever is sent away and stays has been one of too many for long enough.
+  closeTimeout: 3000,
+}
 
 /** `graphql-transport-ws` on the path of the API, through the same pipeline as HTTP. */
 export function createWebSockets(options: WebSocketOptions): WebSockets {
   const { log, allowedOrigins, limits } = options
-  const sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: MOST_MESSAGE_BYTES,
-    handleProtocols,
-    perMessageDeflate: false,
-  })
+  const sockets = new WebSocketServer({ ...SERVER_OPTIONS, handleProtocols })
   const places = createPlaces(limits)
   const protocol = createProtocol(options)
   sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) => {
@@ -129,6 +134,12 @@ function createProtocol(options: WebSocketOptions): Protocol {
     jsonMessageReviver: reviver,
     execute: async (args: ExecutionArgs) => withPublicErrors(await (args.rootValue as Pipeline).execute(args)),
     subscribe: (args: ExecutionArgs) => (args.rootValue as Pipeline).subscribe(args),
+    onConnect: async (connection) => {
+      const key = bearerOf(connection.connectionParams)
+      if (key === null) return
+      // A wrong one is told of by the first operation: many clients take a refusal here for a broken line, and try for ever.
+      await admit(options, connection, key).catch(() => {})
+    },
     // Whatever goes wrong here is an error of this one operation: thrown, it would close the socket for all of them.
     onSubscribe: async (connection, _id, payload) => {
       try {
@@ -149,12 +160,12 @@ function createProtocol(options: WebSocketOptions): Protocol {
 
 /** Authenticates each operation anew, so that a revoked key is of no use at once, however old its socket is. */
 async function begin(
-  { yoga, gate, credentials, limits }: WebSocketOptions,
+  options: WebSocketOptions,
   connection: Connection,
   payload: SubscribePayload,
 ): Promise<ExecutionArgs | GraphQLError[]> {
-  const { viewer } = await gate.admit(keyOf(connection, payload), connection.extra.address)
-  trust(connection, viewer, credentials)
+  const { yoga, limits } = options
+  const viewer = await admit(options, connection, keyOf(connection, payload))
   if (Object.keys(connection.subscriptions).length > limits.operationsPerSocket) {
     const message = `At most ${limits.operationsPerSocket} operations may be under way on one WebSocket.`
     throw refusal('TOO_MANY_OPERATIONS', message)
@@ -168,6 +179,9 @@ async function begin(
   const document = parse(payload.query)
   const errors = validate(schema, document)
   if (errors.length > 0) return errors.map(publicError)
+  if (!getOperationAST(document, payload.operationName)) {
+    throw refusal('BAD_REQUEST', 'The document has several operations, or none of that name: say which one is meant.')
+  }
   return {
     schema,
     document,
@@ -178,14 +192,20 @@ async function begin(
   }
 }
 
-/** The key of the connection, or of the operation: GraphiQL sends the contents of its Headers tab with each of them. */
-function keyOf({ connectionParams = {} }: Connection, { extensions }: SubscribePayload): string | null {
-  const ofOperation = extensions?.headers as Record<string, unknown> | undefined
-  for (const source of [ofOperation, connectionParams]) {
-    const token = bearerToken(source?.authorization ?? source?.Authorization)
-    if (token !== null) return token
-  }
-  return null
+async function admit({ gate, credentials }: WebSocketOptions, connection: Connection, key: string | null) {
+  const { viewer } = await gate.admit(key, connection.extra.address)
+  trust(connection, viewer, credentials)
+  return viewer
+}
+
+/** The key of the operation, or of the connection: GraphiQL sends the contents of its Headers tab with each of them. */
+function keyOf({ connectionParams }: Connection, { extensions }: SubscribePayload): string | null {
+  return bearerOf(extensions?.headers) ?? bearerOf(connectionParams)
+}
+
+function bearerOf(params: unknown): string | null {
+  const { authorization, Authorization } = (params ?? {}) as Record<string, unknown>
+  return bearerToken(authorization ?? Authorization)
 }
 
 function withPublicErrors(result: ExecutionResult): ExecutionResult {
