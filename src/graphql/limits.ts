@@ -157,16 +157,26 @@ const NOTHING: Measure = { depth: 0, lists: 0, cost: 0 }
 
 const DEFAULT_PAGE = 20
 const LARGEST_PAGE = 100
-/** Lists that are no connection: how many entries they may have. */
-const LIST_SIZES: Record<string, number> = { results: 500, headers: 64 }
+/** Lists that are no connection: how many entries they may have. Every list of the API stands here or below. */
+export const LIST_SIZES: Record<string, number> = {
+  results: 500,
+  headers: 64,
+  userErrors: 5,
+  states: 4,
+  skips: 3,
+  warnings: 5,
+}
 /** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many. */
-const WEIGHTS: Record<string, number> = {
+export const WEIGHTS: Record<string, number> = {
   payload: 200,
   payloadJson: 200,
   body: 200,
   bodyBase64: 50,
   plannedAttempts: 20,
   delaysSeconds: 10,
+  eventTypes: 10,
+  scopes: 4,
+  path: 5,
 }
 
 /** `page`: how many entries the connection around may bring. */

@@ -44,7 +44,8 @@ export function faultsInVariables(operation: Operation, { hideNames }: { hideNam
       const type = typeFromAST(schema, node.type)
       const value = Object.hasOwn(given, name) ? given[name] : undefined
       if (!isInputType(type) || (value === undefined && node.defaultValue !== undefined)) continue
-      const report: Check['report'] = (path, message) => {
+      const report: Check['report'] = (way, message) => {
+        const path = way.map(String)
         faults.push(
           refusal('INVALID_INPUT', `Variable "$${name}", ${path.join('.')}: ${message}`, {
             nodes: node,

@@ -31,19 +31,16 @@ const AFTER_EXPIRY_MS = 20
 export function createCredentialWatch(context: CredentialWatchContext): CredentialWatch {
   const { living, wake, clock, log, pollMs = POLL_MS } = context
   const watched = new Map<Viewer['id'], Set<() => void>>()
-  let timer: NodeJS.Timeout | null = null
-  let looking = false
-  let again = false
-  let closed = false
 
   const end = (id: Viewer['id']) => {
     const listeners = watched.get(id) ?? []
     watched.delete(id)
     for (const ended of listeners) ended()
   }
-  /** Ends what is over; answers when to look again, in milliseconds. */
-  const look = async (): Promise<number> => {
+  /** Ends what is over; answers when to look again, in milliseconds, or null when there is nothing to look at. */
+  const look = async (): Promise<number | null> => {
     const ids = [...watched.keys()]
+    if (ids.length === 0) return null
     const found = await living(ids)
     const now = clock.now().getTime()
     let nextMs = pollMs
@@ -53,50 +50,62 @@ export function createCredentialWatch(context: CredentialWatchContext): Credenti
       if (leftMs <= 0) end(id)
       else nextMs = Math.min(nextMs, leftMs + AFTER_EXPIRY_MS)
     }
-    return nextMs
+    return watched.size === 0 ? null : nextMs
   }
-  const plan = (ms: number) => {
-    if (timer) clearTimeout(timer)
-    timer = closed || watched.size === 0 ? null : setTimeout(run, ms)
-  }
-  const run = () => {
-    if (looking) {
-      again = true
-      return
-    }
-    looking = true
-    again = false
-    look()
-      .catch((err) => {
-        log.debug({ err }, 'Credentials in use could not be checked; trying again')
-        return pollMs
-      })
-      .then((nextMs) => {
-        looking = false
-        plan(again ? 0 : nextMs)
-      })
-  }
-  const stopListening = wake.on('credentials', () => plan(0))
+  const eye = createEye(() =>
+    look().catch((err) => {
+      log.debug({ err }, 'Credentials in use could not be checked; trying again')
+      return pollMs
+    }),
+  )
+  const stopListening = wake.on('credentials', eye.lookSoon)
 
   return {
-    watch(viewer, ended) {
-      const { id } = viewer
+    watch({ id }, ended) {
       const known = watched.get(id)
       const listeners = known ?? new Set()
       watched.set(id, listeners.add(ended))
       // It may have ended since it was asked for, and when it expires is not known yet.
-      if (known === undefined) plan(0)
+      if (known === undefined) eye.lookSoon()
       return () => {
         listeners.delete(ended)
-        if (listeners.size > 0 || watched.get(id) !== listeners) return
-        watched.delete(id)
-        if (watched.size === 0 && timer) clearTimeout(timer)
+        if (listeners.size === 0 && watched.get(id) === listeners) watched.delete(id)
       }
     },
     watched: () => watched.size,
     close() {
-      closed = true
       stopListening()
+      eye.close()
+    },
+  }
+}
+
+/** Looks soon after it was told to, and then whenever the last look said; once at a time. */
+function createEye(look: () => Promise<number | null>) {
+  let timer: NodeJS.Timeout | null = null
+  let looking = false
+  let again = false
+  let closed = false
+  const plan = (ms: number) => {
+    if (timer) clearTimeout(timer)
+    timer = closed ? null : setTimeout(run, ms)
+  }
+  const run = async () => {
+    timer = null
+    looking = true
+    again = false
+    const nextMs = await look()
+    looking = false
+    if (again) plan(0)
+    else if (nextMs !== null) plan(nextMs)
+  }
+  return {
+    lookSoon() {
+      if (looking) again = true
+      else plan(0)
+    },
+    close() {
+      closed = true
       if (timer) clearTimeout(timer)
     },
   }
