@@ -179,7 +179,7 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
     const { viewer, quota } = await gate.admit(key, request.socket.remoteAddress ?? null)
     site.unavailable.over()
     tellQuota(response, quota)
-    if (request.headers.expect !== undefined) response.writeContinue()
+    if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue()
     const operation = await readParams(request)
     refuseLongDocument(operation.query)
     if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)

@@ -133,7 +133,10 @@ function createProtocol(options: WebSocketOptions): Protocol {
     connectionInitWaitTimeout: options.limits.initMs,
     jsonMessageReviver: reviver,
     execute: async (args: ExecutionArgs) => withPublicErrors(await (args.rootValue as Pipeline).execute(args)),
-    subscribe: (args: ExecutionArgs) => (args.rootValue as Pipeline).subscribe(args),
+    subscribe: async (args: ExecutionArgs) => {
+      const result = await (args.rootValue as Pipeline).subscribe(args)
+      return Symbol.asyncIterator in result ? result : withPublicErrors(result)
+    },
     onConnect: async (connection) => {
       const key = bearerOf(connection.connectionParams)
       if (key === null) return

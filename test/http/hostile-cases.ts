@@ -274,6 +274,7 @@ export const CASES: Case[] = [
     expect: '100-continue',
     authorization: 'Bearer prk_wrong',
   }),
+  request_('Expect: 100-continue with a valid key', VIEWER, FINE, { expect: '100-continue' }),
   request_('another expectation', VIEWER, [417, null], { expect: 'miracles' }),
 ]
 

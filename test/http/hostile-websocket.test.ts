@@ -123,6 +123,18 @@ test('what is hostile in an operation is refused, and its socket lives on', asyn
   expect((await bystander.stop()).failed).toBe(0)
 })
 
+test('our own faults are masked on a WebSocket as well', async () => {
+  const { port, adminKey, db, bystander } = await world()
+  await bystander.stop()
+  const socket = await openSocket(port)
+  await greet(socket, adminKey)
+  await db.sql`alter table postrider.endpoints rename to hidden`
+  socket.send(subscribe('1', '{ endpoints { nodes { id } } }'))
+  expect(await answerTo(socket, '1')).toBe('INTERNAL')
+  expect(socket.messages.join()).toMatch(/under request id [0-9a-f-]{36}/)
+  expect(socket.messages.join()).not.toMatch(/hidden|relation|select/i)
+})
+
 test('what is no WebSocket of ours is refused before it is one', async () => {
   const { port, bystander } = await world()
   const refusals: [headers: Record<string, string | null>, status: number][] = [

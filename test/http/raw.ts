@@ -61,7 +61,7 @@ function isComplete(text: string): boolean {
 
 function answerIn(text: string): Answer {
   return {
-    status: Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0),
+    status: Number(/^(?:HTTP\/1\.1 100 .*\r\n\r\n)?HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0),
     text,
     code: /"code":"([A-Z_]+)"/.exec(text)?.[1] ?? null,
   }

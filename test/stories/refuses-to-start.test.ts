@@ -40,6 +40,14 @@ test('a malformed list of networks', async () => {
   expect(await refusal({ POSTRIDER_ALLOW_NETWORKS: '10.0.0.0/33, localhost' })).toMatch(/10\.0\.0\.0\/33/)
 })
 
+test('a network written as one of its addresses, and a variable that is misspelt', async () => {
+  const message = await refusal({ POSTRIDER_ALLOW_NETWORKS: '10.0.0.5/8', POSTRIDER_ALOW_HOSTS: 'localhost' })
+  expect(message).toMatch(
+    /"10\.0\.0\.5\/8" names an address and a network at once: write 10\.0\.0\.0\/8 or 10\.0\.0\.5/,
+  )
+  expect(message).toMatch(/POSTRIDER_ALOW_HOSTS means nothing: POSTRIDER_ALLOW_HOSTS is the nearest that does/)
+})
+
 test('a server that is not there', async () => {
   const free = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => free.once('listening', resolve))
