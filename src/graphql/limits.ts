@@ -101,7 +101,7 @@ export function createLimits({ introspection }: { introspection: boolean }): Plu
 const tooManyTokens = () =>
   refusal(
     'DOCUMENT_TOO_LARGE',
-    `The document has more than ${LIMITS.tokens} words and signs. Send large values as variables.`,
+    `The document has more than ${LIMITS.tokens} tokens (words and signs). Send large values as variables.`,
   )
 
 const tooManyFields = () => refusal('DOCUMENT_TOO_LARGE', 'The document asks for the same fields too many times.')
