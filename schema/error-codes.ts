@@ -1,4 +1,7 @@
-/** What can be wrong with a call, as told in `userErrors` and in `extensions.code`. A code, once published, keeps its meaning. */
+/**
+ * What can be wrong with a call, as told in `userErrors` and, where an answer has none, in `extensions.code` of a top-level
+ * error. There are no others, whatever goes wrong. A code, once published, keeps its meaning.
+ */
 export const ERROR_CODES = {
   INVALID_INPUT: 'A value is missing, malformed, too long or out of range; `path` names it.',
   NOT_FOUND: 'There is no such object, or it belongs to another tenant.',
@@ -21,5 +24,27 @@ export const ERROR_CODES = {
   TENANT_EXISTS: 'There is a tenant with this key already.',
   BUILT_IN_TENANT: 'The tenants `default` and `operations` belong to every installation: they cannot be deleted.',
   LAST_ADMIN_KEY: 'It is the last instance-wide key with the scope ADMIN: make another one before you revoke it.',
+  UNAUTHENTICATED:
+    'There is no key, or one that is unknown, has expired or was revoked: send a valid one. A live subscription ends with it when that happens to its key.',
+  FORBIDDEN: 'The key has not the scope that the field needs; the message names it.',
+  RATE_LIMITED:
+    'Too many requests with this key, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
+  TOO_MANY_CONNECTIONS: 'As many connections as may are open from this address, or in all: close some, or try later.',
+  TOO_MANY_OPERATIONS: 'As many operations as may are under way on this WebSocket: wait for some, or open another one.',
+  TOO_MANY_SUBSCRIPTIONS: 'As many live subscriptions as may are open with this key, or in all: end some of them.',
+  BAD_REQUEST:
+    'The request is not one that GraphQL can take: its method, content type, JSON, size or operation name. The message says which.',
+  GRAPHQL_PARSE_FAILED: 'The document is not GraphQL; `locations` says where.',
+  GRAPHQL_VALIDATION_FAILED: 'The document does not fit the schema; `locations` says where.',
+  DOCUMENT_TOO_LARGE:
+    'The document is too long or nests too deeply, or its answer would be too large: ask for less at a time.',
+  FEED_OVERFLOW:
+    'A subscriber took its items more slowly than they came. Subscribe again with `after` set to `extensions.cursor`: nothing is missed.',
+  UNAVAILABLE: 'The database is away. Try again; with the same idempotency key nothing happens twice.',
+  INTERNAL: 'Something went wrong on our side; the log has it under `extensions.requestId`.',
 } as const
 export type ErrorCode = keyof typeof ERROR_CODES
+
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code)
+}

@@ -30,6 +30,8 @@ import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/maste
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
 import { createKeyUsage } from './tenants/key-usage.ts'
+import { findLiving } from './tenants/living.ts'
+import { createCredentialWatch } from './tenants/watch.ts'
 import { type Finished, startWorker, type Worker } from './worker.ts'
 
 export type App = {
@@ -186,11 +188,14 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
     feed,
     replayProgress,
   })
+  const credentials = createCredentialWatch({ ...common, living: (ids) => findLiving(db.orm, ids) })
+  onEnd(() => credentials.close())
   const server = createHttpServer({
     config,
     capabilities,
     graphqlSchema: buildSchema(),
     log,
+    credentials,
     ready: () => readiness.sql`select 1`,
   })
   await server.listen()

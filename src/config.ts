@@ -26,6 +26,8 @@ export type Config = {
   graphiql: boolean
   maxPayloadBytes: number
   idempotencyHours: number
+  /** Operations a second with one key, in one process; null: as many as it likes. */
+  rateLimit: number | null
   workerConcurrency: number
   /** How long everything is kept, and how long payloads and response bodies are; whole days, the second no longer. */
   retention: { days: number; bodyDays: number }
@@ -34,8 +36,6 @@ export type Config = {
   /** How long a stop may wait for what is in flight. */
   shutdownSeconds: number
   logLevel: string
-  /** Names of our variables that mean nothing: misspelt, most likely. */
-  unknown: string[]
 }
 
 export class InvalidConfiguration extends Error {
@@ -85,7 +85,9 @@ const variables = z.object({
   POSTRIDER_ROLE: z.enum(['all', 'api', 'worker'], { error: 'must be all, api or worker' }).default('all'),
   POSTRIDER_ADMIN_KEY: z
     .string()
-    .regex(/^[\x21-\x7e]{16,256}$/, { error: 'must be 16 to 256 visible ASCII characters' })
+    .regex(/^[\x21-\x7e]{32,256}$/, {
+      error: 'must be 32 to 256 visible ASCII characters, as from `openssl rand -hex 32`',
+    })
     .optional(),
   POSTRIDER_MASTER_KEYS: z.string().min(1).optional(),
   POSTRIDER_ALLOW_NETWORKS: z.string().default(''),
@@ -97,6 +99,7 @@ const variables = z.object({
   POSTRIDER_GRAPHIQL: flag(true),
   POSTRIDER_MAX_PAYLOAD_BYTES: whole(262_144, 1024, 1_048_576),
   POSTRIDER_IDEMPOTENCY_HOURS: whole(24, 1, 24 * 30),
+  POSTRIDER_RATE_LIMIT: number(1, 1_000_000).optional(),
   POSTRIDER_RETENTION_DAYS: whole(DEFAULT_RETENTION_DAYS, FEWEST_RETENTION_DAYS, 3650),
   POSTRIDER_BODY_RETENTION_DAYS: number(FEWEST_RETENTION_DAYS, 3650).optional(),
   POSTRIDER_WORKER_CONCURRENCY: whole(256, 1, 10_000),
@@ -127,13 +130,14 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   }
   faults.push(...faultsOf(checks, given))
   faults.push(...retentionFaults(given))
+  faults.push(...unknownNames(given))
   if (given.DATABASE_URL && !given.POSTRIDER_MASTER_KEYS) {
     faults.push(
       'POSTRIDER_MASTER_KEYS is required with DATABASE_URL: 32 random bytes in base64, as from `openssl rand -base64 32`',
     )
   }
   if (!parsed.success || faults.length > 0) throw new InvalidConfiguration(faults)
-  return toConfig(parsed.data, origins, unknownNames(given))
+  return toConfig(parsed.data, origins)
 }
 
 function faultsOf(checks: Checks, given: Record<string, string | undefined>): string[] {
@@ -164,7 +168,7 @@ function retentionFaults(given: Record<string, string | undefined>): string[] {
   return faults
 }
 
-function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unknown: string[]): Config {
+function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[]): Config {
   return {
     host: env.HOST,
     port: env.PORT ?? DEFAULT_PORT,
@@ -183,6 +187,7 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unkn
     graphiql: env.POSTRIDER_GRAPHIQL,
     maxPayloadBytes: env.POSTRIDER_MAX_PAYLOAD_BYTES,
     idempotencyHours: env.POSTRIDER_IDEMPOTENCY_HOURS,
+    rateLimit: env.POSTRIDER_RATE_LIMIT ?? null,
     retention: {
       days: env.POSTRIDER_RETENTION_DAYS,
       bodyDays: env.POSTRIDER_BODY_RETENTION_DAYS ?? Math.min(DEFAULT_RETENTION_DAYS, env.POSTRIDER_RETENTION_DAYS),
@@ -195,12 +200,39 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[], unkn
     },
     shutdownSeconds: env.POSTRIDER_SHUTDOWN_SECONDS,
     logLevel: env.POSTRIDER_LOG_LEVEL,
-    unknown,
   }
 }
 
-function unknownNames(given: object): string[] {
-  return Object.keys(given).filter(
-    (name) => name.startsWith('POSTRIDER_') && !name.startsWith('POSTRIDER_TEST_') && !(name in variables.shape),
-  )
+/** Misspelt, most likely: what was meant to be restricted would be open. */
+function unknownNames(given: Record<string, string | undefined>): string[] {
+  const known = Object.keys(variables.shape)
+  return Object.entries(given)
+    .filter(([name, value]) => name.startsWith('POSTRIDER_') && !known.includes(name) && !isOthers(name, String(value)))
+    .map(([name]) => {
+      const nearest = known.toSorted((one, other) => distance(name, one) - distance(name, other))[0] as string
+      return `${name} means nothing${distance(name, nearest) <= MOST_SLIPS ? `: ${nearest} is the nearest that does` : ''}`
+    })
+}
+
+const MOST_SLIPS = 5
+
+/** What our own tests set, and what Kubernetes tells every container of a service that is called postrider. */
+function isOthers(name: string, value: string): boolean {
+  if (name.startsWith('POSTRIDER_TEST_')) return true
+  if (/_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name)) return true
+  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value)
+}
+
+/** How many letters must be put in, left out or changed to make one of the other (Levenshtein). */
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (const [at, letter] of [...one].entries()) {
+    const above = row
+    row = [at + 1]
+    for (const [index, each] of [...other].entries()) {
+      const changed = (above[index] as number) + (letter === each ? 0 : 1)
+      row.push(Math.min(changed, (above[index + 1] as number) + 1, (row[index] as number) + 1))
+    }
+  }
+  return row.at(-1) as number
 }

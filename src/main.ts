@@ -17,7 +17,6 @@ async function main(): Promise<void> {
     POSTRIDER_MASTER_KEYS: parseMasterKeys,
   })
   const log = createLog(config.logLevel, { role: config.role })
-  for (const name of config.unknown) log.warn({ name }, 'This variable means nothing to Postrider')
   // Only now: what it is made of takes a second to load, and nobody waits for that to be told of a fault above.
   const { createApp } = await import('./app.ts')
   const app = createApp(config, log)

@@ -16,3 +16,50 @@ export class Mistake extends Error {
     this.path = path
   }
 }
+
+/** Several mistakes of one call, to be told together; whoever knows of one only sees the first. */
+export class Mistakes extends Mistake {
+  readonly all: readonly Mistake[]
+
+  constructor(all: readonly [Mistake, ...Mistake[]]) {
+    super(all[0].code, all[0].path, all[0].message)
+    this.name = 'Mistakes'
+    this.all = all
+  }
+}
+
+/** Every single mistake that was thrown as one. */
+export function mistakesIn(mistake: Mistake): readonly Mistake[] {
+  return mistake instanceof Mistakes ? mistake.all : [mistake]
+}
+
+/** The same mistake, or mistakes, at another place of the input. */
+export function moved(mistake: Mistake, place: (path: string[]) => string[]): Mistake {
+  const all = mistakesIn(mistake).map(({ code, path, message }) => new Mistake(code, place(path), message))
+  return toOne(all as [Mistake, ...Mistake[]])
+}
+
+/**
+ * Reads the parts of an input, each by its own function, and answers what they did under the same names. When some of them
+ * throw a `Mistake`, all of those are thrown together, so that a caller can mend them at once.
+ */
+export function readAll<Readers extends Record<string, () => unknown>>(
+  readers: Readers,
+): { [Name in keyof Readers]: ReturnType<Readers[Name]> } {
+  const found: Mistake[] = []
+  const read = Object.entries(readers).map(([name, reader]) => {
+    try {
+      return [name, reader()]
+    } catch (error) {
+      if (!(error instanceof Mistake)) throw error
+      found.push(...mistakesIn(error))
+      return [name, undefined]
+    }
+  })
+  if (found.length > 0) throw toOne(found as [Mistake, ...Mistake[]])
+  return Object.fromEntries(read)
+}
+
+function toOne(all: readonly [Mistake, ...Mistake[]]): Mistake {
+  return all.length === 1 ? all[0] : new Mistakes(all)
+}

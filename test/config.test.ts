@@ -44,12 +44,12 @@ test('an empty environment is a whole configuration', () => {
     graphiql: true,
     maxPayloadBytes: 262_144,
     idempotencyHours: 24,
+    rateLimit: null,
     retention: { days: 30, bodyDays: 30 },
     workerConcurrency: 256,
     health: { failingAfterSeconds: 300, disableAfterSeconds: 432_000, disableAfterAttempts: 20 },
     shutdownSeconds: 35,
     logLevel: 'info',
-    unknown: [],
   })
 })
 
@@ -140,7 +140,10 @@ test.each`
   ${{ POSTRIDER_EGRESS_PROXY: 'proxy:3128' }}                                           | ${'POSTRIDER_EGRESS_PROXY: must look like http://user:password@proxy.internal:3128'}
   ${{ POSTRIDER_HTTPS_ONLY: 'yes' }}                                                    | ${'POSTRIDER_HTTPS_ONLY must be true or false'}
   ${{ POSTRIDER_INTROSPECTION: 'TRUE' }}                                                | ${'POSTRIDER_INTROSPECTION must be true or false'}
-  ${{ POSTRIDER_ADMIN_KEY: 'with a space in its middle' }}                              | ${'POSTRIDER_ADMIN_KEY must be 16 to 256 visible ASCII characters'}
+  ${{ POSTRIDER_ADMIN_KEY: 'only_31_characters_are_too_few_' }}                         | ${'POSTRIDER_ADMIN_KEY must be 32 to 256'}
+  ${{ POSTRIDER_RATE_LIMIT: '0' }}                                                      | ${'POSTRIDER_RATE_LIMIT must be from 1 to 1000000'}
+  ${{ POSTRIDER_ALLOW_NETWORKS: '10.0.0.5/8 fd00::1/8' }}                               | ${'POSTRIDER_ALLOW_NETWORKS: "10.0.0.5/8" names an address and a network at once: write 10.0.0.0/8 or 10.0.0.5; "fd00::1/8"'}
+  ${{ POSTRIDER_ADMIN_KEY: 'with a space in its middle' }}                              | ${'POSTRIDER_ADMIN_KEY must be 32 to 256 visible ASCII characters, as from `openssl rand -hex 32`'}
   ${{ POSTRIDER_RETENTION_DAYS: '11' }}                                                 | ${'POSTRIDER_RETENTION_DAYS must be from 12 to 3650'}
   ${{ POSTRIDER_BODY_RETENTION_DAYS: 'all' }}                                           | ${'POSTRIDER_BODY_RETENTION_DAYS must be a whole number'}
   ${{ POSTRIDER_BODY_RETENTION_DAYS: '31' }}                                            | ${'POSTRIDER_BODY_RETENTION_DAYS is 31: it must not exceed POSTRIDER_RETENTION_DAYS, 30'}
@@ -180,10 +183,29 @@ test('no secret is repeated', () => {
   expect(JSON.stringify([String(error), (error as Error).stack, error, Object.values(error)])).not.toContain('canary')
 })
 
-test('names of ours that mean nothing are told, for they are misspelt', () => {
-  expect(readConfig({ POSTRIDER_ALLOW_NETWORK: 'x', POSTRIDER_TEST_POSTGRES_BIN: 'x', HOME: 'x' }).unknown).toEqual([
-    'POSTRIDER_ALLOW_NETWORK',
-  ])
+test.each`
+  name                          | value           | fault
+  ${'POSTRIDER_ALOW_HOSTS'}     | ${'localhost'}  | ${'POSTRIDER_ALOW_HOSTS means nothing: POSTRIDER_ALLOW_HOSTS is the nearest that does'}
+  ${'POSTRIDER_ALLOW_NETWORK'}  | ${'10.0.0.0/8'} | ${'POSTRIDER_ALLOW_NETWORK means nothing: POSTRIDER_ALLOW_NETWORKS is the nearest that does'}
+  ${'POSTRIDER_HTTPSONLY'}      | ${'true'}       | ${'POSTRIDER_HTTPSONLY means nothing: POSTRIDER_HTTPS_ONLY is the nearest that does'}
+  ${'POSTRIDER_COLOUR_OF_LOGS'} | ${'red'}        | ${'POSTRIDER_COLOUR_OF_LOGS means nothing'}
+  ${'POSTRIDER_PORT'}           | ${'4000'}       | ${'POSTRIDER_PORT means nothing: POSTRIDER_ROLE is the nearest that does'}
+`('$name is misspelt: nothing starts', ({ name, value, fault }) => {
+  expect(faultsOf({ [name]: value })).toEqual([fault])
+})
+
+test('what others call by our name is no fault: our tests, Kubernetes for a service called postrider', () => {
+  const others = {
+    HOME: 'x',
+    POSTRIDER_TEST_POSTGRES_BIN: 'x',
+    POSTRIDER_PORT: 'tcp://10.0.0.1:4000',
+    POSTRIDER_PORT_4000_TCP: 'tcp://10.0.0.1:4000',
+    POSTRIDER_PORT_4000_TCP_ADDR: '10.0.0.1',
+    POSTRIDER_SERVICE_HOST: '10.0.0.1',
+    POSTRIDER_SERVICE_PORT: '4000',
+    POSTRIDER_API_SERVICE_PORT_HTTP: '4000',
+  }
+  expect(faultsOf(others)).toEqual([])
 })
 
 describe('what is written about the configuration', () => {
@@ -215,7 +237,7 @@ describe('what is written about the configuration', () => {
 
   test('what is given as an example is accepted', () => {
     const environment = Object.fromEntries(example.map(({ name, value }) => [name, value]))
-    expect(readConfig({ ...environment, POSTRIDER_MASTER_KEYS: 'given' }, CHECKS).unknown).toEqual([])
+    expect(faultsOf({ ...environment, POSTRIDER_MASTER_KEYS: 'given' })).toEqual([])
     // The file is read by a shell.
     for (const { name, value } of example) expect(value, name).not.toMatch(/[\s&;]/)
   })

@@ -27,12 +27,24 @@ export class MalformedNetworksError extends Error {
   }
 }
 
+/** Networks written as one of their addresses: it would open a million addresses where perhaps one was meant. */
+export class AmbiguousNetworksError extends Error {
+  readonly code = 'MALFORMED_NETWORKS'
+
+  constructor(ambiguities: readonly string[]) {
+    super(ambiguities.join('; '))
+    this.name = 'AmbiguousNetworksError'
+  }
+}
+
 /** Reads `127.0.0.0/8, ::1 fd00::/8`: networks and single addresses, separated by commas or spaces. */
 export function parseNetworks(text: string): Networks {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== '')
   const networks = entries.map((entry) => parseNetwork(entry))
   const malformed = entries.filter((_, index) => networks[index] === null)
   if (malformed.length > 0) throw new MalformedNetworksError(malformed)
+  const ambiguous = entries.flatMap((entry, index) => ambiguity(entry, networks[index] as Network))
+  if (ambiguous.length > 0) throw new AmbiguousNetworksError(ambiguous)
   return networks.filter((network) => network !== null)
 }
 
@@ -194,6 +206,20 @@ function parseNetwork(entry: string): Network | null {
     return [address.toIPv4Address(), bits - 96]
   }
   return [address, bits]
+}
+
+function ambiguity(entry: string, [address, bits]: Network): string[] {
+  const first = firstOf(address, bits)
+  if (isSame(first, address)) return []
+  const network = `${first}/${bits}`
+  return [`${JSON.stringify(entry)} names an address and a network at once: write ${network} or ${address}`]
+}
+
+function firstOf(address: Address, bits: number): Address {
+  const bytes = address
+    .toByteArray()
+    .map((byte, index) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - index * 8))))
+  return bytes.length === 4 ? new ipaddr.IPv4(bytes) : new ipaddr.IPv6(bytes)
 }
 
 function parseAddress(text: string): Address | null {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { newId, type TenantId } from '../../schema/ids.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll } from '../mistake.ts'
 import { payloadText } from './payload.ts'
 import type { NewEvent } from './write.ts'
 
@@ -23,19 +23,16 @@ export type Draft = NewEvent & {
   idempotency: { key: string; bodyHash: Buffer } | null
 }
 
-/** Checks what a producer sent; throws a `Mistake` whose path starts at `path`. */
+/** Checks what a producer sent; throws a `Mistake` whose path starts at `path`, or all that it found together. */
 export function draftEvent(input: PublishInput, path: readonly string[], now: Date, mostPayloadBytes: number): Draft {
-  const nameFault = validateEventTypeName(input.type)
-  if (nameFault) throw new Mistake('INVALID_INPUT', [...path, 'type'], nameFault)
-  if (isReservedEventType(input.type)) {
-    const message = `"${input.type}" is reserved: Postrider itself publishes endpoint.* and delivery.*.`
-    throw new Mistake('RESERVED_EVENT_TYPE', [...path, 'type'], message)
-  }
-  const version = shortText(input.version, 64, [...path, 'version'])
-  const orderingKey = shortText(input.orderingKey, 256, [...path, 'orderingKey'])
-  const key = shortText(input.idempotencyKey, 256, [...path, 'idempotencyKey'])
-  const channels = checkChannels(input.channels ?? [], [...path, 'channels'])
-  const payload = payloadText(input, path, mostPayloadBytes)
+  const { version, orderingKey, key, channels, payload } = readAll({
+    type: () => checkType(input.type, [...path, 'type']),
+    version: () => shortText(input.version, 64, [...path, 'version']),
+    orderingKey: () => shortText(input.orderingKey, 256, [...path, 'orderingKey']),
+    key: () => shortText(input.idempotencyKey, 256, [...path, 'idempotencyKey']),
+    channels: () => checkChannels(input.channels ?? [], [...path, 'channels']),
+    payload: () => payloadText(input, path, mostPayloadBytes),
+  })
   const body = JSON.stringify([input.type, version, channels, orderingKey, input.occurredAt ?? null, payload])
   return {
     id: newId(now),
@@ -48,6 +45,14 @@ export function draftEvent(input: PublishInput, path: readonly string[], now: Da
     payload,
     idempotency: key === null ? null : { key, bodyHash: createHash('sha256').update(body).digest() },
   }
+}
+
+function checkType(type: string, path: string[]): void {
+  const nameFault = validateEventTypeName(type)
+  if (nameFault) throw new Mistake('INVALID_INPUT', path, nameFault)
+  if (!isReservedEventType(type)) return
+  const message = `"${type}" is reserved: Postrider itself publishes endpoint.* and delivery.*.`
+  throw new Mistake('RESERVED_EVENT_TYPE', path, message)
 }
 
 function shortText(value: string | null | undefined, most: number, path: readonly string[]): string | null {

@@ -1,6 +1,7 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql'
+import { type ErrorCode, isErrorCode } from '../../schema/error-codes.ts'
 import type { Log, Trouble } from '../log.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, mistakesIn } from '../mistake.ts'
 import { isUnavailable } from '../postgres/unavailable.ts'
 
 /** A caller's mistake as an answer. Not the error itself: an executor takes an `Error` among its values for a failure. */
@@ -13,7 +14,7 @@ export function userError({ code, message, path }: Mistake): UserError {
   return { code, message, path }
 }
 
-/** Runs a mutation; the caller's mistake becomes a user error, everything else goes on its way. */
+/** Runs a mutation; the caller's mistakes become user errors, everything else goes on its way. */
 export async function payload<Name extends string, Value>(
   name: Name,
   work: () => Promise<Value>,
@@ -31,20 +32,25 @@ export async function payloadOf<Result extends object>(
   } catch (error) {
     if (!(error instanceof Mistake)) throw error
     const nothing = Object.fromEntries(names.map((name) => [name, null])) as Record<keyof Result, null>
-    return { ...nothing, userErrors: [userError(error)] }
+    return { ...nothing, userErrors: mistakesIn(error).map(userError) }
   }
 }
 
+/** A top-level error for the caller: shown as it is, with its code. */
+export function refusal(
+  code: ErrorCode,
+  message: string,
+  { nodes, ...extensions }: Record<string, unknown> & Pick<GraphQLErrorOptions, 'nodes'> = {},
+): GraphQLError {
+  return new GraphQLError(message, { ...(nodes ? { nodes } : {}), extensions: { code, ...extensions } })
+}
+
 export function unauthenticated(): GraphQLError {
-  return new GraphQLError('A valid API key is needed: send the header "Authorization: Bearer prk_…".', {
-    extensions: { code: 'UNAUTHENTICATED' },
-  })
+  return refusal('UNAUTHENTICATED', 'A valid API key is needed: send the header "Authorization: Bearer prk_…".')
 }
 
 export function forbidden(field: string, scopes: readonly string[]): GraphQLError {
-  return new GraphQLError(`This credential may not use ${field}: that needs the scope ${scopes.join(' or ')}.`, {
-    extensions: { code: 'FORBIDDEN' },
-  })
+  return refusal('FORBIDDEN', `This credential may not use ${field}: that needs the scope ${scopes.join(' or ')}.`)
 }
 
 export type Presentation = {
@@ -70,24 +76,33 @@ export function presentError(
     // Around what a scalar says, GraphQL says which part of which variable it is about.
     const said = error instanceof GraphQLError && error.message.endsWith(origin.message) ? error : origin
     const message = hideSuggestions ? said.message.replace(/ ?Did you mean [^?]*\?/g, '') : said.message
-    return new GraphQLError(message, { ...at, extensions: origin.extensions })
+    return new GraphQLError(message, { ...at, extensions: withCode(origin.extensions) })
   }
   if (origin instanceof Mistake) {
-    return new GraphQLError(origin.message, { ...at, extensions: { code: origin.code, path: origin.path } })
+    return new GraphQLError(origin.message, { ...at, extensions: extensions(origin.code, { path: origin.path }) })
   }
   if (isFeedOverflow(origin)) {
-    const extensions = { code: 'FEED_OVERFLOW', cursor: origin.cursor }
-    return new GraphQLError(origin.message, { ...at, extensions })
+    return new GraphQLError(origin.message, {
+      ...at,
+      extensions: extensions('FEED_OVERFLOW', { cursor: origin.cursor }),
+    })
   }
   if (isUnavailable(origin)) {
     unavailable.failed(origin, { requestId })
     const message =
       'The database is unavailable at the moment. Try again; with an idempotency key nothing happens twice.'
-    return new GraphQLError(message, { ...at, extensions: { code: 'UNAVAILABLE', requestId } })
+    return new GraphQLError(message, { ...at, extensions: extensions('UNAVAILABLE', { requestId }) })
   }
   log.error({ err: origin, requestId, path: at.path?.join('.') }, 'A request failed')
   const message = `Something went wrong on our side. The log has the details under request id ${requestId}.`
-  return new GraphQLError(message, { ...at, extensions: { code: 'INTERNAL', requestId } })
+  return new GraphQLError(message, { ...at, extensions: extensions('INTERNAL', { requestId }) })
+}
+
+const extensions = (code: ErrorCode, more: object) => ({ code, ...more })
+
+/** What GraphQL itself refuses has no code of ours, such as a name that no operation of the document has. */
+function withCode(given: Record<string, unknown>): Record<string, unknown> {
+  return isErrorCode(given.code) ? given : { ...given, code: 'BAD_REQUEST' satisfies ErrorCode }
 }
 
 function whereabouts({ nodes, source, positions, path }: GraphQLError): GraphQLErrorOptions {

@@ -1,7 +1,7 @@
 import { type EventId, publicId, timeOf } from '../../schema/ids.ts'
 import type { Event } from '../events/find.ts'
 import type { Published } from '../events/publish.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, mistakesIn } from '../mistake.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
 import { type Answer, payloadOf, userError } from './errors.ts'
@@ -179,7 +179,7 @@ const EventExpungePayload = builder.objectRef<Answer<{ eventId: EventId }>>('Eve
 
 function answerOf(result: Published | Mistake): Answer<Published> {
   return result instanceof Mistake
-    ? { eventId: null, duplicate: null, userErrors: [userError(result)] }
+    ? { eventId: null, duplicate: null, userErrors: mistakesIn(result).map(userError) }
     : { ...result, userErrors: [] }
 }
 

@@ -4,14 +4,23 @@ import {
   type FieldNode,
   GraphQLError,
   Kind,
+  Lexer,
   NoSchemaIntrospectionCustomRule,
   parse,
   type SelectionNode,
   type SelectionSetNode,
+  Source,
+  TokenKind,
   type ValidationContext,
+  type ValidationRule,
+  ValuesOfCorrectTypeRule,
   validate,
 } from 'graphql'
 import type { Plugin } from 'graphql-yoga'
+import { type ErrorCode, isErrorCode } from '../../schema/error-codes.ts'
+import { refusal } from './errors.ts'
+import { valuesOfCorrectType } from './literals.ts'
+import { faultsInVariables, type Operation } from './variables.ts'
 
 /** How large a document may be. Introspection as GraphiQL sends it has a depth of 15 and some 300 tokens. */
 export const LIMITS = {
@@ -28,13 +37,12 @@ const MOST_ERRORS = 20
 /** Throws for a document that is too long to be looked at; large values belong into variables. */
 export function refuseLongDocument(document: unknown): void {
   if (typeof document !== 'string') return
-  if (bracketsIn(document) > LIMITS.brackets) {
-    const message = `The document nests deeper than ${LIMITS.brackets} brackets.`
-    throw new GraphQLError(message, { extensions: { code: 'DOCUMENT_TOO_LARGE' } })
+  if (document.length > LIMITS.characters) {
+    const message = `The document has ${document.length} characters; at most ${LIMITS.characters} are allowed. Send large values as variables.`
+    throw refusal('DOCUMENT_TOO_LARGE', message)
   }
-  if (document.length <= LIMITS.characters) return
-  const message = `The document has ${document.length} characters; at most ${LIMITS.characters} are allowed. Send large values as variables.`
-  throw new GraphQLError(message, { extensions: { code: 'DOCUMENT_TOO_LARGE' } })
+  if (bracketsIn(document) <= LIMITS.brackets) return
+  throw refusal('DOCUMENT_TOO_LARGE', `The document nests deeper than ${LIMITS.brackets} brackets.`)
 }
 
 /** How deep brackets nest, those in strings included: the parser calls itself for each, to the end of the stack. */
@@ -48,27 +56,80 @@ function bracketsIn(document: string): number {
   return deepest
 }
 
-/** Refuses documents that cost more to read or answer than any honest one; the same on both transports. */
+/**
+ * Refuses documents that cost more to read or answer than any honest one, and variables that do not fit them; the same on
+ * both transports. Every error has a code.
+ */
 export function createLimits({ introspection }: { introspection: boolean }): Plugin {
+  const hideNames = !introspection
+  const refuseVariables = (operation: Operation, stop: (result: { errors: GraphQLError[] }) => void) => {
+    const errors = faultsInVariables(operation, { hideNames })
+    if (errors.length > 0) stop({ errors })
+  }
   return {
     onParse({ setParseFn }) {
-      setParseFn((source, options) => parse(source, { ...options, maxTokens: LIMITS.tokens }))
+      setParseFn((source, options) => {
+        try {
+          return parse(source, { ...options, maxTokens: LIMITS.tokens })
+        } catch (error) {
+          if (!(error instanceof GraphQLError)) throw error
+          throw hasTooManyTokens(source) ? tooManyTokens() : withCode('GRAPHQL_PARSE_FAILED', error)
+        }
+      })
     },
     onValidate({ addValidationRule, setValidationFn }) {
       addValidationRule(documentLimits)
-      if (!introspection) addValidationRule(NoSchemaIntrospectionCustomRule)
-      setValidationFn((schema, document, rules, _typeInfo, options) =>
-        validate(schema, document, rules, { ...options, maxErrors: MOST_ERRORS, hideSuggestions: !introspection }),
-      )
+      addValidationRule(valuesOfCorrectType({ hideNames }))
+      if (hideNames) addValidationRule(NoSchemaIntrospectionCustomRule)
+      setValidationFn((schema, document, given, _typeInfo, options) => {
+        const rules = (given as ValidationRule[]).filter((rule) => rule !== ValuesOfCorrectTypeRule)
+        const errors = validate(schema, document, rules, {
+          ...options,
+          maxErrors: MOST_ERRORS,
+          hideSuggestions: hideNames,
+        })
+        // Without a place it is no fault of the document: GraphQL has given up comparing its fields with each other.
+        if (errors.length === 1 && errors[0]?.nodes === undefined) return [tooManyFields()]
+        return errors.map((error) => withCode('GRAPHQL_VALIDATION_FAILED', error))
+      })
     },
+    onExecute: ({ args, setResultAndStopExecution }) => refuseVariables(args, setResultAndStopExecution),
+    onSubscribe: ({ args, setResultAndStopExecution }) => refuseVariables(args, setResultAndStopExecution),
   }
+}
+
+const tooManyTokens = () =>
+  refusal(
+    'DOCUMENT_TOO_LARGE',
+    `The document has more than ${LIMITS.tokens} tokens (words and signs). Send large values as variables.`,
+  )
+
+const tooManyFields = () => refusal('DOCUMENT_TOO_LARGE', 'The document asks for the same fields too many times.')
+
+/** Asked only where the document could not be parsed, to know why. */
+function hasTooManyTokens(source: string | Source): boolean {
+  const lexer = new Lexer(typeof source === 'string' ? new Source(source) : source)
+  try {
+    for (let count = 0; count <= LIMITS.tokens; count++) if (lexer.advance().kind === TokenKind.EOF) return false
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** GraphQL's own errors have no code. */
+function withCode(code: ErrorCode, error: GraphQLError): GraphQLError {
+  if (isErrorCode(error.extensions.code)) return error
+  const { nodes, source, positions, extensions, message } = error
+  const at = { nodes: nodes ?? null, source: source ?? null, positions: positions ?? null }
+  return new GraphQLError(message, { ...at, extensions: { ...extensions, code } })
 }
 
 /** Depth, nested lists (each may hold a hundred entries) and aliases. A fragment counts where it is spread. */
 function documentLimits(context: ValidationContext): ASTVisitor {
   let aliases = 0
   const refuse = (message: string, node: ASTNode) =>
-    context.reportError(new GraphQLError(message, { nodes: node, extensions: { code: 'DOCUMENT_TOO_LARGE' } }))
+    context.reportError(refusal('DOCUMENT_TOO_LARGE', message, { nodes: node }))
   return {
     Field(node) {
       if (node.alias && ++aliases === LIMITS.aliases + 1) refuse(`At most ${LIMITS.aliases} aliases are allowed.`, node)
@@ -96,16 +157,26 @@ const NOTHING: Measure = { depth: 0, lists: 0, cost: 0 }
 
 const DEFAULT_PAGE = 20
 const LARGEST_PAGE = 100
-/** Lists that are no connection: how many entries they may have. */
-const LIST_SIZES: Record<string, number> = { results: 500, headers: 64 }
+/** Lists that are no connection: how many entries they may have. Every list of the API stands here or below. */
+export const LIST_SIZES: Record<string, number> = {
+  results: 500,
+  headers: 64,
+  userErrors: 5,
+  states: 4,
+  skips: 3,
+  warnings: 5,
+}
 /** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. */
-const WEIGHTS: Record<string, number> = {
+export const WEIGHTS: Record<string, number> = {
   payload: 200,
   payloadJson: 200,
   body: 200,
   bodyBase64: 50,
   plannedAttempts: 20,
   delaysSeconds: 10,
+  eventTypes: 10,
+  scopes: 4,
+  path: 5,
   replayPreview: 10_000,
   replayStart: 10_000,
 }

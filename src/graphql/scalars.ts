@@ -41,7 +41,8 @@ function readLiteral(node: ValueNode, variables?: Record<string, unknown> | null
     case Kind.BOOLEAN:
       return node.value
     case Kind.ENUM:
-      throw new GraphQLError(`${node.value} is not JSON; a string stands in double quotes.`, { nodes: node })
+      // Not what stands there: it may be a secret.
+      throw new GraphQLError('A word without quotes is not JSON; a string stands in double quotes.', { nodes: node })
     case Kind.NULL:
       return null
     case Kind.VARIABLE:

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { GraphQLError } from 'graphql'
+import { type ErrorCode, isErrorCode } from '../../schema/error-codes.ts'
 
 /** Answers with JSON, unless an answer was begun already. */
 export function answerJson(
@@ -23,19 +24,23 @@ export function answerJson(
 export function answerError(
   response: ServerResponse,
   status: number,
-  error: { message: string; code: string },
+  error: { message: string; code: ErrorCode },
   headers: Record<string, string> = {},
 ): void {
-  const { message, code } = error
-  // The rest of a body that was not read would be taken for the next request.
-  answerJson(response, status, { errors: [{ message, extensions: { code } }] }, { connection: 'close', ...headers })
+  answerErrors(response, status, { message: error.message, extensions: { code: error.code } }, headers)
 }
 
 export function answerGraphQLError(
   response: ServerResponse,
   status: number,
-  error: GraphQLError,
+  { message, extensions }: GraphQLError,
   headers: Record<string, string> = {},
 ): void {
-  answerError(response, status, { message: error.message, code: String(error.extensions.code) }, headers)
+  const code: ErrorCode = isErrorCode(extensions.code) ? extensions.code : 'BAD_REQUEST'
+  answerErrors(response, status, { message, extensions: { ...extensions, code } }, headers)
+}
+
+function answerErrors(response: ServerResponse, status: number, error: object, headers: Record<string, string>): void {
+  // The rest of a body that was not read would have to be, before the next request: as much as the client likes to send.
+  answerJson(response, status, { errors: [error] }, { connection: 'close', ...headers })
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
+import type { ErrorCode } from '../../schema/error-codes.ts'
 import { mayAlterNumbers, reviver } from '../events/payload.ts'
 import { searchOf } from './location.ts'
 
@@ -7,7 +8,7 @@ export const MOST_BODY_BYTES = 5 * 1024 * 1024
 
 /** A request that is refused before GraphQL sees it. */
 export class BadRequest extends Error {
-  readonly code = 'BAD_REQUEST'
+  readonly code = 'BAD_REQUEST' satisfies ErrorCode
   readonly status: number
 
   constructor(status: number, message: string) {

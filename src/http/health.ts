@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import { createTrouble, type Log } from '../log.ts'
 import { answerJson } from './answer.ts'
 import { watchConnections } from './connections.ts'
+import { HTTP_LIMITS } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerHealth, createReadiness } from './readiness.ts'
@@ -30,9 +31,9 @@ export async function startHealthServer({ config, log, ready }: HealthServerOpti
     const message = 'There is nothing here: this process only delivers. It has /health and /ready.'
     answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
   })
-  server.headersTimeout = 10_000
-  server.requestTimeout = 60_000
-  const connections = watchConnections(server)
+  server.headersTimeout = HTTP_LIMITS.headersMs
+  server.requestTimeout = HTTP_LIMITS.requestMs
+  const connections = watchConnections(server, HTTP_LIMITS)
   const place = listening(server, config)
   await place.listen()
   return {

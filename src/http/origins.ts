@@ -9,6 +9,8 @@ export function isAllowedOrigin(headers: IncomingHttpHeaders, allowedOrigins: re
   return URL.canParse(origin) && new URL(origin).host === host
 }
 
+const EXPOSED = 'x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset'
+
 /** Tells browsers whether they may. Returns whether the request was a preflight, and is answered with this. */
 export function answerCors(
   request: IncomingMessage,
@@ -19,7 +21,7 @@ export function answerCors(
   const { origin } = request.headers
   if (origin !== undefined && isAllowedOrigin(request.headers, allowedOrigins)) {
     response.setHeader('access-control-allow-origin', origin)
-    response.setHeader('access-control-expose-headers', 'x-request-id')
+    response.setHeader('access-control-expose-headers', EXPOSED)
     if (request.method === 'OPTIONS') {
       response.setHeader('access-control-allow-methods', 'GET, POST')
       response.setHeader('access-control-allow-headers', 'authorization, content-type')

@@ -3,64 +3,82 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { GraphQLError, type GraphQLSchema } from 'graphql'
 import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
-import { unauthenticated } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
+import type { CredentialWatch } from '../tenants/watch.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
 import { bearerToken } from './credentials.ts'
+import { createGate, type Gate, type Quota } from './gate.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
+import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
 import { answerHealth, createReadiness, type Readiness } from './readiness.ts'
+import { createStreams } from './streams.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
 export type HttpServerOptions = {
-  config: Pick<Config, 'host' | 'port' | 'allowedOrigins' | 'introspection' | 'graphiql'>
+  config: Pick<Config, 'host' | 'port' | 'allowedOrigins' | 'introspection' | 'graphiql' | 'rateLimit'>
   capabilities: Capabilities
   graphqlSchema: GraphQLSchema
   log: Log
+  credentials: CredentialWatch
   /** Resolves when the database answers. */
   ready(): Promise<unknown>
+  /** What is other than usual: tests do not wait for a minute. */
+  limits?: Partial<HttpLimits>
 }
 
 const CLOSE_WITHIN_MS = 5000
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  const { config, capabilities, graphqlSchema, log } = options
-  const { allowedOrigins, introspection } = config
+  const { config, capabilities, graphqlSchema, log, credentials } = options
+  const { allowedOrigins, introspection, rateLimit } = config
+  const limits = { ...HTTP_LIMITS, ...options.limits }
   const unavailable = createTrouble(log, {
     failing: 'Requests cannot be answered: the database is unavailable',
     working: 'The database is available again',
     level: 'warn',
   })
-  const yoga = createPipeline({ schema: graphqlSchema, capabilities, log, unavailable, introspection })
-  const webSockets = createWebSockets({ yoga, capabilities, log, allowedOrigins })
+  const gate = createGate({ authenticate: capabilities.authenticate, rateLimit, limits })
+  const streams = createStreams(limits)
+  const yoga = createPipeline({
+    schema: graphqlSchema,
+    capabilities,
+    log,
+    unavailable,
+    introspection,
+    streams,
+    credentials,
+  })
+  const webSockets = createWebSockets({ yoga, gate, credentials, log, allowedOrigins, limits })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
-  const server = createServer()
-  const connections = watchConnections(server)
+  const server = createServer({
+    connectionsCheckingInterval: limits.checkEveryMs,
+    // Other protocols are no reason to refuse: the HTTP client of Java offers h2c with every request.
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+  })
+  const connections = watchConnections(server, limits)
   const readiness = createReadiness({ ready: options.ready, unavailable })
-  const site: Site = { ...options, yoga, unavailable, connections, readiness, graphiql }
+  const site: Site = { ...options, yoga, gate, unavailable, connections, readiness, graphiql }
   server.on('request', (request, response) => {
-    answer(site, request, response).catch((err: unknown) => {
-      if (isUnavailable(err)) {
-        unavailable.failed(err)
-        return answerError(response, 503, new Unavailable(err), { 'retry-after': '1' })
-      }
-      log.error({ err }, 'A request failed')
-      answerError(response, 500, { code: 'INTERNAL', message: 'Something went wrong on our side.' })
+    connections.inTurn(request, response, () => {
+      answer(site, request, response).catch((err: unknown) => answerFault(site, response, err))
     })
   })
-  // Slow clients: headers within 10 s, the whole request within 60 s; an answer may last as long as it likes.
-  server.headersTimeout = 10_000
-  server.requestTimeout = 60_000
-  server.keepAliveTimeout = 65_000
-  // And the answer must be taken: a socket on which nothing moves for so long is closed. Live feeds have their heartbeats.
-  server.timeout = 60_000
+  // An answer may last as long as a live feed does, but it must be taken: a socket on which nothing moves is closed. Live feeds
+  // have their heartbeats.
+  server.headersTimeout = limits.headersMs
+  server.requestTimeout = limits.requestMs
+  server.keepAliveTimeout = limits.silenceMs + 5000
+  server.timeout = limits.silenceMs
+  // The body is asked for when it is known to be welcome.
+  server.on('checkContinue', (request, response) => server.emit('request', request, response))
   server.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
   return {
     ...listening(server, config),
@@ -72,8 +90,19 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   }
 }
 
+function answerFault({ unavailable, log }: Site, response: ServerResponse, err: unknown): void {
+  if (isUnavailable(err)) {
+    unavailable.failed(err)
+    answerError(response, 503, new Unavailable(err), { 'retry-after': '1' })
+  } else {
+    log.error({ err }, 'A request failed')
+    answerError(response, 500, { code: 'INTERNAL', message: 'Something went wrong on our side.' })
+  }
+}
+
 type Site = HttpServerOptions & {
   yoga: Yoga
+  gate: Gate
   unavailable: Trouble
   connections: Connections
   readiness: Readiness
@@ -96,7 +125,7 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
 }
 
 async function answerGraphql(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { config, capabilities, yoga } = site
+  const { config, gate, yoga } = site
   if (answerCors(request, response, config.allowedOrigins)) return
   if (request.method !== 'GET' && request.method !== 'POST') {
     return answerError(
@@ -115,21 +144,42 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   }
   const requestId = randomUUID()
   response.setHeader('x-request-id', requestId)
-  // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
-  const key = bearerToken(request.headers.authorization)
-  const viewer = key === null ? null : await capabilities.authenticate(key, request.socket.remoteAddress ?? null)
-  if (key !== null) site.unavailable.over()
-  if (viewer === null) return answerGraphQLError(response, 401, unauthenticated(), { 'www-authenticate': 'Bearer' })
   try {
+    // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
+    const key = bearerToken(request.headers.authorization)
+    const { viewer, quota } = await gate.admit(key, request.socket.remoteAddress ?? null)
+    site.unavailable.over()
+    tellQuota(response, quota)
+    if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue()
     const operation = await readParams(request)
     refuseLongDocument(operation.query)
     if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)
     await yoga(request, response, { viewer, requestId, operation })
   } catch (error) {
     if (error instanceof BadRequest) return answerError(response, error.status, error)
-    if (error instanceof GraphQLError) return answerGraphQLError(response, 400, error)
+    if (error instanceof GraphQLError) return answerRefusal(response, error)
     throw error
   }
+}
+
+/** As the rate limit headers of many APIs: https://www.ietf.org/archive/id/draft-polli-ratelimit-headers-05.html. */
+function tellQuota(response: ServerResponse, quota: Quota): void {
+  if (quota === null) return
+  response.setHeader('ratelimit-limit', quota.limit)
+  response.setHeader('ratelimit-remaining', quota.left)
+  // In seconds, until all of them can be used again.
+  response.setHeader('ratelimit-reset', Math.ceil((quota.limit - quota.left) / quota.limit))
+}
+
+function answerRefusal(response: ServerResponse, error: GraphQLError): void {
+  const [status, headers] = REFUSALS[String(error.extensions.code)] ?? [400, () => ({})]
+  answerGraphQLError(response, status, error, headers(error.extensions))
+}
+
+const REFUSALS: Record<string, [number, (extensions: Record<string, unknown>) => Record<string, string>]> = {
+  UNAUTHENTICATED: [401, () => ({ 'www-authenticate': 'Bearer' })],
+  // In whole seconds, as HTTP has it.
+  RATE_LIMITED: [429, ({ retryAfterMs }) => ({ 'retry-after': String(Math.ceil(Number(retryAfterMs) / 1000)) })],
 }
 
 function answerGraphiql(page: GraphiqlPage, request: IncomingMessage, response: ServerResponse): void {

@@ -1,22 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ExecutionArgs, GraphQLError } from 'graphql'
-import { type Context as ConnectionContext, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
+import { type ExecutionArgs, type ExecutionResult, GraphQLError, getOperationAST } from 'graphql'
+import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws'
+import type { ErrorCode } from '../../schema/error-codes.ts'
 import { reviver } from '../events/payload.ts'
-import type { Capabilities } from '../graphql/capabilities.ts'
-import { unauthenticated } from '../graphql/errors.ts'
+import { refusal } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log } from '../log.ts'
+import type { CredentialWatch } from '../tenants/watch.ts'
+import { createCounts } from './counts.ts'
 import { bearerToken } from './credentials.ts'
+import { type Gate, networkOf } from './gate.ts'
+import type { HttpLimits } from './limits.ts'
 import { pathOf } from './location.ts'
 import { isAllowedOrigin } from './origins.ts'
+import { type Connection, endWhenUnused, type Guest, type Protocol, serve, trust } from './socket.ts'
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts'
-
-/** `deadline` ends the socket of a client that never shows a valid key. */
-type Socket = { deadline: NodeJS.Timeout; trusted: boolean; address: string | null }
-type Connection = ConnectionContext<Record<string, unknown>, Socket>
 
 export type WebSockets = {
   /** Takes over a connection that asked to become a WebSocket. */
@@ -24,36 +25,52 @@ export type WebSockets = {
   close(): void
 }
 
-export type WebSocketOptions = { yoga: Yoga; capabilities: Capabilities; log: Log; allowedOrigins: readonly string[] }
+export type WebSocketOptions = {
+  yoga: Yoga
+  gate: Gate
+  credentials: Pick<CredentialWatch, 'watch'>
+  log: Log
+  allowedOrigins: readonly string[]
+  limits: HttpLimits
+}
 
 // Parsed with a reviver, 5 MiB block the event loop for a second; large batches go over HTTP.
 const MOST_MESSAGE_BYTES = 1024 * 1024
-const INIT_TIMEOUT_MS = 10_000
-const PING_MS = 12_000
-const MOST_OPERATIONS_PER_SOCKET = 100
-const MOST_UNTRUSTED_BYTES = 16 * 1024
-const UNAUTHORIZED = 4401
+const MOST_FRAGMENTS = 256
 const GOING_AWAY = 1001
+
+const SERVER_OPTIONS = {
+  noServer: true,
+  maxPayload: MOST_MESSAGE_BYTES,
+  maxFragments: MOST_FRAGMENTS,
+  perMessageDeflate: false,
+  // Whoever is sent away and stays has been one of too many for long enough.
+  closeTimeout: 3000,
+}
 
 /** `graphql-transport-ws` on the path of the API, through the same pipeline as HTTP. */
 export function createWebSockets(options: WebSocketOptions): WebSockets {
-  const { log, allowedOrigins } = options
-  const sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: MOST_MESSAGE_BYTES,
-    handleProtocols,
-    perMessageDeflate: false,
-  })
+  const { log, allowedOrigins, limits } = options
+  const sockets = new WebSocketServer({ ...SERVER_OPTIONS, handleProtocols })
+  const places = createPlaces(limits)
   const protocol = createProtocol(options)
-  sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) =>
-    serve(protocol, socket, remoteAddress ?? null, log),
-  )
+  sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) => {
+    const address = remoteAddress ?? null
+    serve(socket, { protocol, address, place: places.take(address), log, limits })
+  })
   return {
     upgrade(request, socket, head) {
       socket.on('error', () => socket.destroy())
-      if (pathOf(request) !== GRAPHQL_PATH) return refuse(socket, '404 Not Found')
+      if (pathOf(request) !== GRAPHQL_PATH) {
+        return refuse(socket, '404 Not Found', 'NOT_FOUND', `WebSockets are taken at ${GRAPHQL_PATH} only.`)
+      }
       // A browser sends cookies to any server, but our keys are none: this only keeps unknown pages from trying theirs.
-      if (!isAllowedOrigin(request.headers, allowedOrigins)) return refuse(socket, '403 Forbidden')
+      if (!isAllowedOrigin(request.headers, allowedOrigins)) {
+        const advice = 'Add it to POSTRIDER_ALLOWED_ORIGINS if it is one of yours.'
+        return refuse(socket, '403 Forbidden', 'FORBIDDEN', `Pages of this origin may not use the API. ${advice}`)
+      }
+      const full = places.full(request.socket.remoteAddress ?? null)
+      if (full !== null) return refuse(socket, '429 Too Many Requests', 'TOO_MANY_CONNECTIONS', full)
       sockets.handleUpgrade(request, socket, head, (opened) => sockets.emit('connection', opened, request))
     },
     close() {
@@ -63,49 +80,98 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
   }
 }
 
-function refuse(socket: Duplex, status: string): void {
+function refuse(socket: Duplex, status: string, code: ErrorCode, message: string): void {
+  const body = JSON.stringify({ errors: [{ message, extensions: { code } }] })
+  const head = `Connection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`
   // A socket that was to become a WebSocket has no timeout any more: half closed, it would stay for as long as its peer likes.
   socket.once('finish', () => socket.destroy())
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${body}`)
 }
 
-type Protocol = ReturnType<typeof createProtocol>
-
-function createProtocol({ yoga, capabilities, log }: WebSocketOptions) {
-  return makeServer<Record<string, unknown>, Socket>({
-    connectionInitWaitTimeout: INIT_TIMEOUT_MS,
-    jsonMessageReviver: reviver,
-    execute: (args: ExecutionArgs) => (args.rootValue as Pipeline).execute(args),
-    subscribe: (args: ExecutionArgs) => (args.rootValue as Pipeline).subscribe(args),
-    // Whatever goes wrong here is an error of this one operation: thrown, it would close the socket for all of them.
-    onSubscribe: async (connection, _id, payload) => {
-      try {
-        return await begin(yoga, capabilities, connection, payload)
-      } catch (error) {
-        if (!(error instanceof GraphQLError)) log.error({ err: error }, 'An operation over WebSocket could not begin')
-        return [publicError(error)]
+/** How many WebSockets there are, those apart that have not shown a valid key yet. */
+function createPlaces({ sockets, socketsPerAddress, strangersPerAddress }: HttpLimits) {
+  const ofAddress = createCounts()
+  const strangers = createCounts()
+  let all = 0
+  return {
+    /** Why there is no place for one more from this address, or null. */
+    full(address: string | null): string | null {
+      const from = networkOf(address)
+      if (all >= sockets) return `At most ${sockets} WebSockets may be open in one process.`
+      if (ofAddress.of(from) >= socketsPerAddress) {
+        return `At most ${socketsPerAddress} WebSockets may be open from one address.`
+      }
+      if (strangers.of(from) < strangersPerAddress) return null
+      return `At most ${strangersPerAddress} WebSockets from one address may be without a valid key.`
+    },
+    take(address: string | null) {
+      const from = networkOf(address)
+      let stranger = true
+      all++
+      ofAddress.add(from)
+      strangers.add(from)
+      const trusted = () => {
+        if (stranger) strangers.remove(from)
+        stranger = false
+      }
+      return {
+        trusted,
+        leave() {
+          all--
+          ofAddress.remove(from)
+          trusted()
+        },
       }
     },
-  })
+  }
 }
 
 type Pipeline = Pick<ReturnType<Yoga['getEnveloped']>, 'execute' | 'subscribe'>
 
+function createProtocol(options: WebSocketOptions): Protocol {
+  return makeServer<Record<string, unknown>, Guest>({
+    connectionInitWaitTimeout: options.limits.initMs,
+    jsonMessageReviver: reviver,
+    execute: async (args: ExecutionArgs) => withPublicErrors(await (args.rootValue as Pipeline).execute(args)),
+    subscribe: async (args: ExecutionArgs) => {
+      const result = await (args.rootValue as Pipeline).subscribe(args)
+      return Symbol.asyncIterator in result ? result : withPublicErrors(result)
+    },
+    onConnect: async (connection) => {
+      const key = bearerOf(connection.connectionParams)
+      if (key === null) return
+      // A wrong one is told of by the first operation: many clients take a refusal here for a broken line, and try for ever.
+      await admit(options, connection, key).catch(() => {})
+    },
+    // Whatever goes wrong here is an error of this one operation: thrown, it would close the socket for all of them.
+    onSubscribe: async (connection, _id, payload) => {
+      try {
+        return await begin(options, connection, payload)
+      } catch (error) {
+        if (!(error instanceof GraphQLError)) {
+          options.log.error({ err: error }, 'An operation over WebSocket could not begin')
+        }
+        return [publicError(error)]
+      }
+    },
+    // The operation is still counted while this is called.
+    onComplete: (connection) => {
+      setImmediate(() => endWhenUnused(connection))
+    },
+  })
+}
+
 /** Authenticates each operation anew, so that a revoked key is of no use at once, however old its socket is. */
 async function begin(
-  yoga: Yoga,
-  capabilities: Capabilities,
+  options: WebSocketOptions,
   connection: Connection,
   payload: SubscribePayload,
 ): Promise<ExecutionArgs | GraphQLError[]> {
-  const key = keyOf(connection, payload)
-  const viewer = key === null ? null : await capabilities.authenticate(key, connection.extra.address)
-  if (viewer === null) return [unauthenticated()]
-  clearTimeout(connection.extra.deadline)
-  connection.extra.trusted = true
-  if (Object.keys(connection.subscriptions).length > MOST_OPERATIONS_PER_SOCKET) {
-    const message = `At most ${MOST_OPERATIONS_PER_SOCKET} operations may be under way on one socket.`
-    return [new GraphQLError(message, { extensions: { code: 'TOO_MANY_OPERATIONS' } })]
+  const { yoga, limits } = options
+  const viewer = await admit(options, connection, keyOf(connection, payload))
+  if (Object.keys(connection.subscriptions).length > limits.operationsPerSocket) {
+    const message = `At most ${limits.operationsPerSocket} operations may be under way on one WebSocket.`
+    throw refusal('TOO_MANY_OPERATIONS', message)
   }
   refuseLongDocument(payload.query)
   const { schema, parse, validate, contextFactory, execute, subscribe } = yoga.getEnveloped({
@@ -116,6 +182,9 @@ async function begin(
   const document = parse(payload.query)
   const errors = validate(schema, document)
   if (errors.length > 0) return errors.map(publicError)
+  if (!getOperationAST(document, payload.operationName)) {
+    throw refusal('BAD_REQUEST', 'The document has several operations, or none of that name: say which one is meant.')
+  }
   return {
     schema,
     document,
@@ -126,75 +195,35 @@ async function begin(
   }
 }
 
-/** The key of the connection, or of the operation: GraphiQL sends the contents of its Headers tab with each of them. */
-function keyOf({ connectionParams = {} }: Connection, { extensions }: SubscribePayload): string | null {
-  const ofOperation = extensions?.headers as Record<string, unknown> | undefined
-  for (const source of [ofOperation, connectionParams]) {
-    const token = bearerToken(source?.authorization ?? source?.Authorization)
-    if (token !== null) return token
-  }
-  return null
+async function admit({ gate, credentials }: WebSocketOptions, connection: Connection, key: string | null) {
+  const { viewer } = await gate.admit(key, connection.extra.address)
+  trust(connection, viewer, credentials)
+  return viewer
+}
+
+/** The key of the operation, or of the connection: GraphiQL sends the contents of its Headers tab with each of them. */
+function keyOf({ connectionParams }: Connection, { extensions }: SubscribePayload): string | null {
+  return bearerOf(extensions?.headers) ?? bearerOf(connectionParams)
+}
+
+function bearerOf(params: unknown): string | null {
+  const { authorization, Authorization } = (params ?? {}) as Record<string, unknown>
+  return bearerToken(authorization ?? Authorization)
+}
+
+function withPublicErrors(result: ExecutionResult): ExecutionResult {
+  return result.errors === undefined ? result : { ...result, errors: result.errors.map(publicError) }
 }
 
 /** Without what yoga notes for HTTP. */
 function publicError(error: unknown): GraphQLError {
-  if (!(error instanceof GraphQLError)) {
-    return new GraphQLError('Something went wrong on our side.', { extensions: { code: 'INTERNAL' } })
-  }
+  if (!(error instanceof GraphQLError)) return refusal('INTERNAL', 'Something went wrong on our side.')
   const { http: _, ...extensions } = error.extensions
   return new GraphQLError(error.message, {
     nodes: error.nodes ?? null,
     source: error.source ?? null,
     positions: error.positions ?? null,
+    path: error.path ?? null,
     extensions,
   })
-}
-
-/** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
-function serve(protocol: Protocol, socket: WebSocket, address: string | null, log: Log): void {
-  const deadline = setTimeout(() => socket.close(UNAUTHORIZED, 'No valid API key was shown'), INIT_TIMEOUT_MS)
-  const extra: Socket = { deadline, trusted: false, address }
-  const closed = protocol.opened(
-    {
-      protocol: socket.protocol,
-      send: (text) =>
-        new Promise((resolve, reject) => {
-          if (socket.readyState !== socket.OPEN) return resolve()
-          socket.send(text, (error) => (error ? reject(error) : resolve()))
-        }),
-      close: (code, reason) => socket.close(code, reason),
-      onMessage: (handle) =>
-        socket.on('message', (message: Buffer) => {
-          // Before a key was shown, what is long enough to cost something is not even parsed.
-          if (!extra.trusted && message.length > MOST_UNTRUSTED_BYTES)
-            return socket.close(UNAUTHORIZED, 'No valid API key was shown')
-          handle(String(message)).catch((err: unknown) => {
-            log.debug({ err }, 'A message over WebSocket could not be handled')
-            socket.close(4500, 'Internal server error')
-          })
-        }),
-    },
-    extra,
-  )
-  const stopPinging = keepAlive(socket)
-  socket.on('error', (err) => log.debug({ err }, 'A WebSocket broke'))
-  socket.on('close', (code, reason) => {
-    clearTimeout(deadline)
-    stopPinging()
-    closed(code, String(reason)).catch((err: unknown) => log.debug({ err }, 'A WebSocket was not closed properly'))
-  })
-}
-
-/** A peer that vanished without a word is noticed by its silence. */
-function keepAlive(socket: WebSocket): () => void {
-  let answered = true
-  socket.on('pong', () => {
-    answered = true
-  })
-  const timer = setInterval(() => {
-    if (!answered) return socket.terminate()
-    answered = false
-    socket.ping()
-  }, PING_MS)
-  return () => clearInterval(timer)
 }

@@ -1,12 +1,15 @@
 import { GraphQLError, type GraphQLSchema } from 'graphql'
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga'
+import { type ErrorCode, isErrorCode } from '../../schema/error-codes.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
 import { type Context, createContext } from '../graphql/context.ts'
 import { presentError } from '../graphql/errors.ts'
 import { createLimits } from '../graphql/limits.ts'
 import type { Log, Trouble } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
+import type { CredentialWatch } from '../tenants/watch.ts'
 import type { Params } from './body.ts'
+import { limitStreams, type Streams } from './streams.ts'
 
 export const GRAPHQL_PATH = '/graphql'
 
@@ -20,19 +23,27 @@ export type YogaOptions = {
   log: Log
   unavailable: Trouble
   introspection: boolean
+  streams: Streams
+  credentials: Pick<CredentialWatch, 'watch'>
 }
 
 /** Parsing, validating, limits, execution and the masking of errors: one pipeline for HTTP, SSE and WebSocket. */
-export function createPipeline({ schema, capabilities, log, unavailable, introspection }: YogaOptions): Yoga {
+export function createPipeline(options: YogaOptions): Yoga {
+  const { schema, capabilities, log, unavailable, introspection } = options
   const present = (error: unknown, requestId: string) =>
     presentError(error, { requestId, log, unavailable, hideSuggestions: !introspection })
   return createYoga<Incoming, Context>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     context: ({ viewer, requestId }) => createContext(capabilities, viewer, requestId),
-    plugins: [operationFromWrapper, presentErrors(present), createLimits({ introspection })],
+    plugins: [
+      operationFromWrapper,
+      presentErrors(present),
+      limitStreams(options.streams, options.credentials),
+      createLimits({ introspection }),
+    ],
     // What goes wrong outside an operation has no request that could be named; errors presented already stay as they are.
-    maskedErrors: { maskError: (error) => (isPresented(error) ? error : present(error, 'none')) },
+    maskedErrors: { maskError: (error) => (isPresented(error) ? coded(error) : present(error, 'none')) },
     parserAndValidationCache: { documentCache: createSmallCache(), errorCache: createSmallCache() },
     // Ours does these before yoga is called, for all answers alike.
     cors: false,
@@ -64,6 +75,14 @@ function createSmallCache<T>() {
 }
 
 const isPresented = (error: unknown): error is GraphQLError => error instanceof GraphQLError && !error.originalError
+
+/** What yoga itself refuses, like a mutation by GET. Its notes for HTTP have to stay. */
+function coded(error: GraphQLError): GraphQLError {
+  if (isErrorCode(error.extensions.code)) return error
+  const { nodes, source, positions, path, extensions, message } = error
+  const at = { nodes: nodes ?? null, source: source ?? null, positions: positions ?? null, path: path ?? null }
+  return new GraphQLError(message, { ...at, extensions: { ...extensions, code: 'BAD_REQUEST' satisfies ErrorCode } })
+}
 
 /** The wrapper has read the body, with its own cap: yoga must not try again. */
 const operationFromWrapper: Plugin<object, Incoming> = {

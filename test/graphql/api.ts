@@ -3,12 +3,15 @@ import { newId, type TenantId } from '../../schema/ids.ts'
 import type { Feed } from '../../src/attempts/feed.ts'
 import { createCapabilities } from '../../src/graphql/capabilities.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
+import type { HttpLimits } from '../../src/http/limits.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { silentLog } from '../../src/log.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
 import { createApiKey, type NewApiKey } from '../../src/tenants/api-keys.ts'
 import { createKeyUsage } from '../../src/tenants/key-usage.ts'
+import { findLiving } from '../../src/tenants/living.ts'
+import { createCredentialWatch } from '../../src/tenants/watch.ts'
 import { type EngineOptions, startEngine } from '../support/engine.ts'
 
 const graphqlSchema = buildSchema()
@@ -29,6 +32,10 @@ type ApiOptions = EngineOptions & {
   introspection?: boolean
   graphiql?: boolean
   allowedOrigins?: string[]
+  rateLimit?: number
+  limits?: Partial<HttpLimits>
+  /** Between looks at the credentials in use. */
+  credentialPollMs?: number
 }
 
 /** The API over HTTP on a fresh database, without a worker unless asked for one: nothing is delivered. */
@@ -41,10 +48,17 @@ export async function startApi(options: ApiOptions = {}) {
   const keyUsage = createKeyUsage({ sql: db.sql, log })
   onTestFinished(() => keyUsage.close())
   const capabilities = createCapabilities({ ...engine, log, feed, sealer, keyUsage, defaultTenantId: tenantId })
-  const { introspection = true, graphiql = true, allowedOrigins = [] } = options
-  const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql }
+  const { introspection = true, graphiql = true, allowedOrigins = [], rateLimit = null, limits = {} } = options
+  const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql, rateLimit }
   const ready = () => db.sql`select 1`
-  const server = createHttpServer({ config, capabilities, graphqlSchema, log, ready })
+  const credentials = createCredentialWatch({
+    ...engine,
+    log,
+    living: (ids) => findLiving(db.orm, ids),
+    ...(options.credentialPollMs ? { pollMs: options.credentialPollMs } : {}),
+  })
+  onTestFinished(() => credentials.close())
+  const server = createHttpServer({ config, capabilities, graphqlSchema, log, credentials, ready, limits })
   await server.listen()
   onTestFinished(() => server.close())
   const url = `${server.url()}/graphql`
@@ -72,5 +86,5 @@ export async function startApi(options: ApiOptions = {}) {
     return row?.id as TenantId
   }
 
-  return { ...engine, server, capabilities, keyUsage, url, adminKey, newKey, newTenant, send, ask, sealer }
+  return { ...engine, server, credentials, capabilities, keyUsage, url, adminKey, newKey, newTenant, send, ask, sealer }
 }

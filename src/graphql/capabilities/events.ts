@@ -1,7 +1,7 @@
 import { type EventId, publicId, type TenantId } from '../../../schema/ids.ts'
 import { type EventFilterInput, findEvents, findPayloads, listEvents } from '../../events/find.ts'
 import { batchTooLarge, MOST_PER_BATCH, type Published, type PublishInput } from '../../events/publish.ts'
-import { Mistake } from '../../mistake.ts'
+import { Mistake, moved } from '../../mistake.ts'
 import { type PageInput, readPage } from '../../postgres/keyset.ts'
 import { expungeEvent } from '../../retention/expunge.ts'
 import type { Reach, Viewer } from '../../tenants/access.ts'
@@ -74,8 +74,8 @@ async function publishBatch(
 }
 
 /** The same mistake at the place of its event among all those that were sent. */
-function atPlace({ code, path, message }: Mistake, index: number): Mistake {
-  return new Mistake(code, ['events', String(index), ...path.slice(2)], message)
+function atPlace(mistake: Mistake, index: number): Mistake {
+  return moved(mistake, (path) => ['events', String(index), ...path.slice(2)])
 }
 
 function orMistake(error: unknown): Mistake {

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto'
+import ipaddr from 'ipaddr.js'
+import { refusal, unauthenticated } from '../graphql/errors.ts'
+import type { Viewer } from '../tenants/access.ts'
+import { createBuckets } from './buckets.ts'
+import type { HttpLimits } from './limits.ts'
+
+/** How much of its rate a key has left; null where there is no limit. */
+export type Quota = { limit: number; left: number } | null
+
+/** Where every operation shows its key, over HTTP and WebSocket alike. */
+export type Gate = {
+  /**
+   * Who asks with this key, from this address. Throws UNAUTHENTICATED without a valid key, and RATE_LIMITED with
+   * `retryAfterMs` for one that is used too often, or when wrong keys came from its address too often.
+   */
+  admit(key: string | null, address: string | null): Promise<{ viewer: Viewer; quota: Quota }>
+}
+
+export type GateOptions = {
+  authenticate(key: string, address: string | null): Promise<Viewer | null>
+  /** Operations a second with one key; null: as many as it likes. */
+  rateLimit: number | null
+  limits: Pick<HttpLimits, 'wrongKeys' | 'wrongKeysPerSecond'>
+  /** Monotonic, in milliseconds. */
+  now?: () => number
+}
+
+const MOST_KNOWN = 10_000
+
+export function createGate({ authenticate, rateLimit, limits, now = monotonic }: GateOptions): Gate {
+  const operations = rateLimit === null ? null : createBuckets({ perSecond: rateLimit, burst: rateLimit, now })
+  const wrongKeys = createBuckets({ perSecond: limits.wrongKeysPerSecond, burst: limits.wrongKeys, now })
+  // Keys that were right: they are not held up by somebody who guesses from the same address, a proxy for instance.
+  const known = new Set<string>()
+
+  /** A key that was not right before costs one of its address's tries, which it gets back when it is. */
+  const guess = async (key: string, name: string, address: string | null) => {
+    const from = networkOf(address)
+    const { waitMs } = wrongKeys.take(from)
+    if (waitMs > 0) throw tooManyWrongKeys(waitMs)
+    const viewer = await authenticate(key, address).catch((error: unknown) => {
+      wrongKeys.giveBack(from)
+      throw error
+    })
+    if (viewer === null) throw unauthenticated()
+    wrongKeys.giveBack(from)
+    if (known.size >= MOST_KNOWN) known.clear()
+    known.add(name)
+    return viewer
+  }
+  return {
+    async admit(key, address) {
+      if (key === null) throw unauthenticated()
+      // Not the key itself: nothing that can be used lies about in memory.
+      const name = createHash('sha256').update(key).digest('base64')
+      // Before the database is asked: a key beyond its rate costs next to nothing.
+      const waitMs = operations?.waitMs(name) ?? 0
+      if (waitMs > 0) throw tooManyOperations(rateLimit, waitMs)
+      const viewer = known.has(name) ? await authenticate(key, address) : await guess(key, name, address)
+      if (viewer === null) {
+        known.delete(name)
+        throw unauthenticated()
+      }
+      const taken = operations?.take(name)
+      if (taken && taken.waitMs > 0) throw tooManyOperations(rateLimit, taken.waitMs)
+      return { viewer, quota: taken && rateLimit !== null ? { limit: rateLimit, left: taken.left } : null }
+    },
+  }
+}
+
+function tooManyOperations(rateLimit: number | null, retryAfterMs: number) {
+  const message = `This API key may be used for ${rateLimit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`
+  return refusal('RATE_LIMITED', message, { retryAfterMs })
+}
+
+function tooManyWrongKeys(retryAfterMs: number) {
+  const message = `Too many wrong API keys came from this address. Try again in ${retryAfterMs} ms.`
+  return refusal('RATE_LIMITED', message, { retryAfterMs })
+}
+
+/** An IPv4 address, or the /64 of an IPv6 one: whoever has one address of it has them all. */
+export function networkOf(address: string | null): string {
+  if (address === null || !ipaddr.isValid(address)) return 'unknown'
+  const parsed = ipaddr.process(address)
+  return parsed.kind() === 'ipv4' ? parsed.toString() : parsed.toNormalizedString().split(':').slice(0, 4).join(':')
+}
+
+const monotonic = () => performance.now()

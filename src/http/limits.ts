@@ -1,0 +1,53 @@
+/** What one process takes from its clients, so that none of them can wear it out for the others. */
+export type HttpLimits = {
+  /** How long the headers of a request may take, and all of it, and a silence on a connection. */
+  headersMs: number
+  requestMs: number
+  silenceMs: number
+  /** How often slow requests are looked for. */
+  checkEveryMs: number
+  /** How long an answer may take until it has been read; live subscriptions are none. */
+  answerMs: number
+  /** TCP connections, WebSockets among them. */
+  connections: number
+  connectionsPerAddress: number
+  /** Requests of one connection that were sent before the ones before them were answered. */
+  pipelined: number
+  sockets: number
+  socketsPerAddress: number
+  /** WebSockets of one address that have not shown a valid key yet, and how long they may be so. */
+  strangersPerAddress: number
+  strangerMs: number
+  initMs: number
+  operationsPerSocket: number
+  /** What may wait to be read by the other side of a WebSocket. */
+  unreadBytes: number
+  /** Live subscriptions, over WebSocket and SSE together. */
+  subscriptions: number
+  subscriptionsPerCredential: number
+  /** Wrong keys from one address: so many at once, and so many a second from then on. */
+  wrongKeys: number
+  wrongKeysPerSecond: number
+}
+
+export const HTTP_LIMITS: HttpLimits = {
+  headersMs: 10_000,
+  requestMs: 60_000,
+  silenceMs: 60_000,
+  checkEveryMs: 2000,
+  answerMs: 120_000,
+  connections: 4000,
+  connectionsPerAddress: 1000,
+  pipelined: 32,
+  sockets: 2000,
+  socketsPerAddress: 500,
+  strangersPerAddress: 50,
+  strangerMs: 15_000,
+  initMs: 10_000,
+  operationsPerSocket: 100,
+  unreadBytes: 32 * 1024 * 1024,
+  subscriptions: 2000,
+  subscriptionsPerCredential: 500,
+  wrongKeys: 100,
+  wrongKeysPerSecond: 5,
+}

@@ -1,0 +1,131 @@
+import type { Context, makeServer } from 'graphql-ws'
+import type { WebSocket } from 'ws'
+import type { Log } from '../log.ts'
+import type { Viewer } from '../tenants/access.ts'
+import type { CredentialWatch } from '../tenants/watch.ts'
+import type { HttpLimits } from './limits.ts'
+
+/** What is known of the one behind a WebSocket. */
+export type Guest = {
+  address: string | null
+  /** The credential that was shown last; null before a valid one was. */
+  credential: Viewer['id'] | null
+  /** Nobody with that credential is here any more: it was revoked, or has expired. */
+  over: boolean
+  stopWatching(): void
+  /** A valid key was shown. */
+  trusted(): void
+  end(code: number, reason: string): void
+}
+export type Connection = Context<Record<string, unknown>, Guest>
+export type Protocol = ReturnType<typeof makeServer<Record<string, unknown>, Guest>>
+
+export type ServeOptions = {
+  protocol: Protocol
+  address: string | null
+  place: { trusted(): void; leave(): void }
+  log: Log
+  limits: HttpLimits
+}
+
+const PING_MS = 12_000
+const MOST_UNTRUSTED_BYTES = 16 * 1024
+const MOST_UNTRUSTED_MESSAGES = 100
+const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
+const UNAUTHORIZED = 4401
+const UNSUPPORTED = 1003
+const NO_KEY = 'No valid API key was shown'
+
+/** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
+export function serve(socket: WebSocket, { protocol, address, place, log, limits }: ServeOptions): void {
+  const deadline = setTimeout(() => socket.close(UNAUTHORIZED, NO_KEY), limits.strangerMs)
+  const guest: Guest = {
+    address,
+    credential: null,
+    over: false,
+    stopWatching() {},
+    trusted() {
+      clearTimeout(deadline)
+      place.trusted()
+    },
+    end: (code, reason) => socket.close(code, reason),
+  }
+  let messages = 0
+  const closed = protocol.opened(
+    {
+      protocol: socket.protocol,
+      send: (text) =>
+        new Promise((resolve, reject) => {
+          if (socket.readyState !== socket.OPEN) return resolve()
+          socket.send(text, (error) => (error ? reject(error) : resolve()))
+          endUnread(socket, guest, limits)
+        }),
+      close: (code, reason) => socket.close(code, reason),
+      onMessage: (handle) =>
+        socket.on('message', (message: Buffer, isBinary) => {
+          // Bytes that are no UTF-8 would become other text silently; in a text frame they have been refused already.
+          if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
+          // Before a key was shown, what is long enough to cost something is not even parsed.
+          const isStranger = guest.credential === null
+          if (isStranger && (message.length > MOST_UNTRUSTED_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {
+            socket.close(UNAUTHORIZED, NO_KEY)
+          } else if (socket.readyState === socket.OPEN) {
+            handle(String(message)).catch((err: unknown) => {
+              log.debug({ err }, 'A message over WebSocket could not be handled')
+              socket.close(4500, 'Internal server error')
+            })
+          }
+        }),
+    },
+    guest,
+  )
+  const stopPinging = keepAlive(socket)
+  socket.on('ping', () => endUnread(socket, guest, limits))
+  socket.on('error', (err) => log.debug({ err }, 'A WebSocket broke'))
+  socket.on('close', (code, reason) => {
+    clearTimeout(deadline)
+    stopPinging()
+    guest.stopWatching()
+    place.leave()
+    closed(code, String(reason)).catch((err: unknown) => log.debug({ err }, 'A WebSocket was not closed properly'))
+  })
+}
+
+/** Notes who it is, to end the socket when that credential ends. */
+export function trust(connection: Connection, viewer: Viewer, credentials: Pick<CredentialWatch, 'watch'>): void {
+  const { extra: guest } = connection
+  guest.over = false
+  if (guest.credential === viewer.id) return
+  guest.stopWatching()
+  guest.trusted()
+  guest.credential = viewer.id
+  guest.stopWatching = credentials.watch(viewer, () => {
+    guest.credential = null
+    guest.over = true
+    endWhenUnused(connection)
+  })
+}
+
+/** Closes the socket of a credential that has ended, unless operations are under way on it, with another one. */
+export function endWhenUnused({ extra: guest, subscriptions }: Connection): void {
+  if (guest.over && Object.keys(subscriptions).length === 0) guest.end(UNAUTHORIZED, 'The API key is no longer valid')
+}
+
+/** A peer that asks and does not read would fill the memory with what it leaves unread. */
+function endUnread(socket: WebSocket, { credential }: Guest, { unreadBytes }: HttpLimits): void {
+  if (socket.bufferedAmount > (credential === null ? MOST_UNTRUSTED_UNREAD_BYTES : unreadBytes)) socket.terminate()
+}
+
+/** A peer that vanished without a word is noticed by its silence. */
+function keepAlive(socket: WebSocket): () => void {
+  let answered = true
+  socket.on('pong', () => {
+    answered = true
+  })
+  const timer = setInterval(() => {
+    if (!answered) return socket.terminate()
+    answered = false
+    socket.ping()
+  }, PING_MS)
+  return () => clearInterval(timer)
+}

@@ -1,0 +1,138 @@
+import fc from 'fast-check'
+import { coerceInputValue, type GraphQLInputType, isListType, isNonNullType, isObjectType, parse } from 'graphql'
+import { expect, test } from 'vitest'
+import { LIST_SIZES, WEIGHTS } from '../../src/graphql/limits.ts'
+import { buildSchema } from '../../src/graphql/schema.ts'
+import { faultsInVariables } from '../../src/graphql/variables.ts'
+import { startApi } from './api.ts'
+
+const schema = buildSchema()
+const CANARY = 'whsec_canary_that_nobody_may_see'
+const CREATE = parse('mutation ($it: EndpointCreateInput!) { endpointCreate(input: $it) { secret } }')
+
+function faultsOf(it: unknown, hideNames = false) {
+  return faultsInVariables({ schema, document: CREATE, variableValues: { it } }, { hideNames })
+}
+
+test.each`
+  given                                                       | path                                   | message
+  ${null}                                                     | ${'input'}                             | ${'must not be null.'}
+  ${undefined}                                                | ${'input'}                             | ${'is required, and was not given.'}
+  ${CANARY}                                                   | ${'input'}                             | ${'must be an object, a EndpointCreateInput; a string was given.'}
+  ${{ url: 5 }}                                               | ${'input.url'}                         | ${'must be a string; a number was given.'}
+  ${{ url: null }}                                            | ${'input.url'}                         | ${'must not be null.'}
+  ${{}}                                                       | ${'input.url'}                         | ${'is required, and was not given.'}
+  ${{ url: [CANARY] }}                                        | ${'input.url'}                         | ${'must be a string; a list was given.'}
+  ${{ url: { secret: CANARY } }}                              | ${'input.url'}                         | ${'must be a string; an object was given.'}
+  ${{ url: 'x', timeoutSeconds: CANARY }}                     | ${'input.timeoutSeconds'}              | ${'must be a whole number from -2147483648 to 2147483647; a string was given.'}
+  ${{ url: 'x', timeoutSeconds: 1.5 }}                        | ${'input.timeoutSeconds'}              | ${'must be a whole number from -2147483648 to 2147483647; a number was given.'}
+  ${{ url: 'x', method: CANARY }}                             | ${'input.method'}                      | ${'must be one of PATCH, POST, PUT.'}
+  ${{ url: 'x', eventTypes: ['a', 5] }}                       | ${'input.eventTypes.1'}                | ${'must be a string; a number was given.'}
+  ${{ url: 'x', retry: CANARY }}                              | ${'input.retry'}                       | ${'must be an object, a RetryPolicyInput; a string was given.'}
+  ${{ url: 'x', retry: { fixed: { attempts: 3 } } }}          | ${'input.retry.fixed.intervalSeconds'} | ${'is required, and was not given.'}
+  ${{ url: 'x', retry: { delaysSeconds: [1], fixed: null } }} | ${'input.retry'}                       | ${'must have exactly one field'}
+  ${{ url: 'x', retry: { fixed: null } }}                     | ${'input.retry'}                       | ${'must have exactly one field'}
+  ${{ url: 'x', nonsense: CANARY }}                           | ${'input.nonsense'}                    | ${'there is no field "nonsense": it must be one of EndpointCreateInput ('}
+  ${JSON.parse('{"url":"x","__proto__":{"method":"PUT"}}')}   | ${'input.__proto__'}                   | ${'there is no field "__proto__"'}
+`('$given is refused at $path, and not repeated', ({ given, path, message }) => {
+  const faults = faultsOf(given)
+  expect(faults.map(({ extensions }) => [extensions.code, extensions.path])).toEqual([
+    ['INVALID_INPUT', path.split('.')],
+  ])
+  expect(faults[0]?.message.startsWith(`Variable "$it", ${path}: ${message}`), faults[0]?.message).toBe(true)
+  expect(JSON.stringify(faults)).not.toContain('canary')
+})
+
+test('what is wrong with a variable is found exactly where GraphQL finds it', () => {
+  const type = schema.getType('EndpointCreateInput') as GraphQLInputType
+  const scalar = fc.oneof(
+    fc.string(),
+    fc.integer(),
+    fc.double(),
+    fc.boolean(),
+    fc.constantFrom(null, undefined, 'POST', 'https://x.example', 2 ** 31, Number.NaN),
+  )
+  const list = fc.array(scalar, { maxLength: 3 })
+  const members = fc.record(
+    {
+      delaysSeconds: fc.oneof(list, scalar),
+      fixed: fc.oneof(scalar, fc.record({ intervalSeconds: scalar, attempts: scalar }, { requiredKeys: [] })),
+    },
+    { requiredKeys: [] },
+  )
+  const input = fc.record(
+    {
+      url: fc.oneof({ weight: 4, arbitrary: fc.constant('https://x.example') }, scalar),
+      eventTypes: fc.oneof(list, scalar, fc.array(list, { maxLength: 2 })),
+      method: scalar,
+      timeoutSeconds: scalar,
+      ratePerSecond: scalar,
+      retry: fc.oneof(members, list, scalar),
+      toString: scalar,
+    },
+    { requiredKeys: [] },
+  )
+  fc.assert(
+    fc.property(fc.oneof(input, list, scalar), (it) => {
+      let refused = it === null || it === undefined
+      if (!refused) coerceInputValue(it, type, () => (refused = true))
+      expect(faultsOf(it).length > 0).toBe(refused)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('no more than twenty faults are told, however many there are, and names only where introspection is allowed', () => {
+  expect(faultsOf({ url: 'x', eventTypes: Array.from({ length: 1_000_000 }, () => 5) })).toHaveLength(20)
+  const hidden = JSON.stringify(faultsOf({ url: 'x', nonsense: 1, method: 'GET', retry: {} }, true))
+  expect(hidden).not.toMatch(/PATCH|timeoutSeconds|delaysSeconds/)
+})
+
+test('values in the document are refused in the same way', async () => {
+  const { send, newKey } = await startApi()
+  const key = await newKey()
+  for (const [input, path, message] of [
+    [`url: 5`, 'input.url', 'The value must be a string; a number was given.'],
+    [`url: ${CANARY}`, 'input.url', 'The value must be a string; a word without quotes was given.'],
+    [`url: ["${CANARY}"]`, 'input.url', 'The value must be a string; a list was given.'],
+    [`url: "x", method: ${CANARY}`, 'input.method', 'The value must be one of PATCH, POST, PUT.'],
+    [`url: "x", timeoutSeconds: "${CANARY}"`, 'input.timeoutSeconds', 'The value must be a whole number'],
+    [`url: "x", eventTypes: ["a", 5]`, 'input.eventTypes.1', 'The value must be a string; a number was given.'],
+    [
+      `url: "x", retry: "${CANARY}"`,
+      'input.retry',
+      'The value must be an object, a RetryPolicyInput; a string was given.',
+    ],
+    [
+      `url: "x", nonsense: "${CANARY}"`,
+      'input.nonsense',
+      'Field "nonsense" is not defined by type "EndpointCreateInput"',
+    ],
+    [
+      `description: "${CANARY}"`,
+      'input',
+      'Field "EndpointCreateInput.url" of required type "String!" was not provided.',
+    ],
+  ] as const) {
+    const { errors } = await send(`mutation { endpointCreate(input: { ${input} }) { secret } }`, {}, key)
+    expect(errors?.[0]?.extensions, input).toEqual({ code: 'INVALID_INPUT', path: path.split('.') })
+    expect(errors?.[0]?.message, input).toContain(message)
+    expect(JSON.stringify(errors), input).not.toContain('canary')
+  }
+  const { errors } = await send(
+    `mutation { eventPublish(input: { type: "a", payload: { token: ${CANARY} } }) { duplicate } }`,
+  )
+  expect(errors?.[0]?.extensions).toEqual({ code: 'INVALID_INPUT', path: ['input', 'payload', 'token'] })
+  expect(JSON.stringify(errors)).not.toContain('canary')
+})
+
+test('every list of the API has a size that its cost is counted with', () => {
+  const lists = Object.values(schema.getTypeMap())
+    .filter((type) => isObjectType(type) && !type.name.startsWith('__'))
+    .flatMap((type) => Object.values(isObjectType(type) ? type.getFields() : {}))
+    .filter(({ type }) => isListType(isNonNullType(type) ? type.ofType : type))
+    .map(({ name }) => name)
+  expect(lists).toContain('userErrors')
+  const known = ['nodes', 'edges', ...Object.keys(LIST_SIZES), ...Object.keys(WEIGHTS)]
+  expect([...new Set(lists)].filter((name) => !known.includes(name))).toEqual([])
+})

@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { LIMITS } from '../../src/graphql/limits.ts'
+import { HTTP_LIMITS as HTTP } from '../../src/http/limits.ts'
+
+const docs = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8').replace(/ +/g, ' ')
+
+/** What docs/limits.md says of each limit; a limit without a sentence does not compile. */
+const SAID: { [Name in keyof typeof HTTP]: string } = {
+  headersMs: `| ${HTTP.headersMs / 1000} s, ${HTTP.requestMs / 1000} s, ${HTTP.silenceMs / 1000} s, ${HTTP.answerMs / 1000} s |`,
+  requestMs: `${HTTP.requestMs / 1000} s`,
+  silenceMs: `${HTTP.silenceMs / 1000} s`,
+  answerMs: `${HTTP.answerMs / 1000} s`,
+  // Part of how long slow requests may take, in fact.
+  checkEveryMs: '408',
+  connections: `| connections | ${HTTP.connections}, from one address ${HTTP.connectionsPerAddress} |`,
+  connectionsPerAddress: `from one address ${HTTP.connectionsPerAddress}`,
+  pipelined: `| requests sent ahead on one connection | ${HTTP.pipelined} |`,
+  sockets: `| WebSockets among them | ${HTTP.sockets}, from one address ${HTTP.socketsPerAddress} |`,
+  socketsPerAddress: `from one address ${HTTP.socketsPerAddress}`,
+  strangersPerAddress: `| WebSockets of one address without a valid key | ${HTTP.strangersPerAddress} |`,
+  initMs: `| ${HTTP.initMs / 1000} s, ${HTTP.strangerMs / 1000} s |`,
+  strangerMs: `${HTTP.strangerMs / 1000} s`,
+  operationsPerSocket: `| operations under way on one WebSocket | ${HTTP.operationsPerSocket} |`,
+  unreadBytes: `| what a WebSocket leaves unread | ${HTTP.unreadBytes / 1024 / 1024} MiB`,
+  subscriptions: `events | ${HTTP.subscriptions}, with one key ${HTTP.subscriptionsPerCredential} |`,
+  subscriptionsPerCredential: `with one key ${HTTP.subscriptionsPerCredential}`,
+  wrongKeys: `limited always: ${HTTP.wrongKeys} at once`,
+  wrongKeysPerSecond: `then ${HTTP.wrongKeysPerSecond} a second`,
+}
+
+test('docs/limits.md says what holds', () => {
+  for (const sentence of Object.values(SAID)) expect(docs).toContain(sentence)
+  const { characters, tokens, brackets, depth, aliases, nestedLists, cost } = LIMITS
+  const document = `${characters.toLocaleString('en')} characters, ${tokens.toLocaleString('en')} tokens, ${brackets} brackets`
+  expect(docs).toContain(`| ${document} |`)
+  expect(docs).toContain(`| ${depth}, ${aliases}, ${nestedLists} |`)
+  expect(docs).toContain(`| ${cost.toLocaleString('en')} |`)
+})

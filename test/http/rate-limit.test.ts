@@ -1,0 +1,121 @@
+import { expect, test } from 'vitest'
+import { createGate, networkOf } from '../../src/http/gate.ts'
+import { HTTP_LIMITS } from '../../src/http/limits.ts'
+import { startApi } from '../graphql/api.ts'
+import { eventually } from '../support/eventually.ts'
+import { viewerOf } from '../support/viewer.ts'
+import { openSocket } from './raw.ts'
+
+const VIEWER = JSON.stringify({ query: '{ viewer { name } }' })
+
+test('a key that asks more often than it may is told when to come back, over HTTP; another key is not', async () => {
+  const { url, adminKey, newKey } = await startApi({ rateLimit: 2 })
+  const other = await newKey()
+  const post = async (key: string) => {
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
+    const response = await fetch(url, { method: 'POST', headers, body: VIEWER })
+    const { errors } = (await response.json()) as { errors?: { message: string; extensions: object }[] }
+    const told = Object.fromEntries(
+      ['retry-after', 'ratelimit-limit', 'ratelimit-remaining'].map((name) => [name, response.headers.get(name)]),
+    )
+    return { status: response.status, ...told, error: errors?.[0] }
+  }
+  const answers = await Promise.all(Array.from({ length: 40 }, () => post(adminKey)))
+  const [served, refused] = [200, 429].map((status) => answers.filter((answer) => answer.status === status))
+  // Two at once, and those that have become free while they were asked.
+  expect(served?.length).toBeGreaterThanOrEqual(2)
+  expect(served?.length).toBeLessThan(30)
+  expect(served?.[0]).toMatchObject({ 'ratelimit-limit': '2', 'retry-after': null })
+  expect(refused?.[0]).toMatchObject({
+    'retry-after': '1',
+    error: {
+      message: expect.stringContaining('2 operations a second'),
+      extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) },
+    },
+  })
+  expect((await post(other)).status).toBe(200)
+  await eventually(async () => expect((await post(adminKey)).status).toBe(200))
+})
+
+test('over WebSocket it is an error of the operation, and the socket lives on', async () => {
+  const { url, newKey } = await startApi({ rateLimit: 3 })
+  const key = await newKey()
+  const socket = await openSocket(Number(new URL(url).port))
+  socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization: `Bearer ${key}` } }))
+  await eventually(() => expect(socket.messages).toHaveLength(1))
+  const ask = (id: string) => socket.send(JSON.stringify({ type: 'subscribe', id, payload: JSON.parse(VIEWER) }))
+  for (let id = 0; id < 30; id++) ask(String(id))
+  const refused = () => socket.messages.filter((text) => text.includes('RATE_LIMITED'))
+  await eventually(() => expect(refused().length).toBeGreaterThan(10))
+  expect(JSON.parse(refused()[0] as string)).toMatchObject({
+    type: 'error',
+    payload: [{ extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) } }],
+  })
+  const seen = socket.messages.length
+  await eventually(() => {
+    ask(`later ${performance.now()}`)
+    expect(socket.messages.slice(seen).join()).toContain('"name":"test"')
+  })
+})
+
+test('without a limit nobody is told of one', async () => {
+  const { url, adminKey } = await startApi()
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${adminKey}` }
+  const response = await fetch(url, { method: 'POST', headers, body: VIEWER })
+  expect([response.status, response.headers.get('ratelimit-limit')]).toEqual([200, null])
+})
+
+test('a key beyond its rate, and wrong ones without end, do not reach the database', async () => {
+  let asked = 0
+  let ms = 0
+  const viewer = viewerOf(null)
+  const gate = createGate({
+    authenticate: async (key) => {
+      asked++
+      return key.startsWith('right') ? viewer : null
+    },
+    rateLimit: 5,
+    limits: { ...HTTP_LIMITS, wrongKeys: 10, wrongKeysPerSecond: 1 },
+    now: () => ms,
+  })
+  const codes = async (count: number, key: (index: number) => string, address: string) => {
+    const all = await Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        gate.admit(key(index), address).then(
+          () => 'admitted',
+          (error) => error.extensions.code as string,
+        ),
+      ),
+    )
+    return Object.fromEntries([...new Set(all)].map((code) => [code, all.filter((one) => one === code).length]))
+  }
+  // Some are under way before the first is known to be right.
+  expect(await codes(5, () => 'right', '192.0.2.1')).toEqual({ admitted: 5 })
+  const before = asked
+  expect(await codes(1000, () => 'right', '192.0.2.1')).toEqual({ RATE_LIMITED: 1000 })
+  expect(asked - before).toBe(0)
+  expect(await codes(1000, (index) => `wrong ${index}`, '192.0.2.1')).toEqual({
+    UNAUTHENTICATED: 10,
+    RATE_LIMITED: 990,
+  })
+  expect(asked - before).toBe(10)
+  ms = 200
+  expect(await codes(1, () => 'right', '192.0.2.1')).toEqual({ admitted: 1 })
+  expect(await codes(1, () => 'right too', '192.0.2.1')).toEqual({ RATE_LIMITED: 1 })
+  expect(await codes(1, () => 'right too', '192.0.2.2')).toEqual({ admitted: 1 })
+  ms = 1200
+  expect(await codes(2, (index) => `right ${index}`, '192.0.2.1')).toEqual({ admitted: 1, RATE_LIMITED: 1 })
+})
+
+test.each`
+  address                               | network
+  ${'192.0.2.1'}                        | ${'192.0.2.1'}
+  ${'::ffff:192.0.2.1'}                 | ${'192.0.2.1'}
+  ${'2001:db8:1:2:3:4:5:6'}             | ${'2001:db8:1:2'}
+  ${'2001:db8:1:2:ffff:ffff:ffff:ffff'} | ${'2001:db8:1:2'}
+  ${'::1'}                              | ${'0:0:0:0'}
+  ${'fe80::1%eth0'}                     | ${'fe80:0:0:0'}
+  ${null}                               | ${'unknown'}
+`('$address counts as $network', ({ address, network }) => {
+  expect(networkOf(address)).toBe(network)
+})
