@@ -16,6 +16,8 @@ export const ERROR_CODES = {
   NOT_PENDING: 'The delivery is settled already: there is nothing to cancel.',
   ENDPOINT_DELETED: 'The endpoint was deleted, and its secrets with it.',
   NOT_RUNNING: 'The replay has ended, and nothing of it waits any more: there is nothing to cancel.',
+  TOO_MANY_SECRETS:
+    'As many secrets of the endpoint sign as may: wait until one of them ends, or rotate with `overlapSeconds: 0`.',
   TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
 } as const
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -5,6 +5,7 @@ import { createSettleBuffer } from './deliveries/settle-buffer.ts'
 import { sweepDeliveries } from './deliveries/sweep.ts'
 import type { Egress } from './egress/request.ts'
 import type { HealthRules } from './endpoints/health.ts'
+import { eraseEndedSecrets } from './endpoints/secrets.ts'
 import { dropExpiredKeys } from './events/idempotency.ts'
 import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
@@ -65,6 +66,7 @@ export async function startWorker({
   // Before anything runs that would have to be stopped if this fails.
   await scheduledWork.every('make-partitions', '17 * * * *', () => makePartitions(db.sql, clock.now()))
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpiredKeys(db.sql, clock.now()))
+  await scheduledWork.every('erase-ended-secrets', '*/10 * * * *', () => eraseEndedSecrets(db.sql, clock.now()))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays({ ...common, retention }))
   const promoter = createPromoter(common)

@@ -3,11 +3,13 @@ import type { Reach } from '../tenants/access.ts'
 import { authenticate } from '../tenants/api-keys.ts'
 import { findTenants } from '../tenants/find.ts'
 import { attemptCapabilities } from './capabilities/attempts.ts'
+import { auditLogCapabilities } from './capabilities/audit-log.ts'
 import { deliveryCapabilities } from './capabilities/deliveries.ts'
 import { endpointCapabilities } from './capabilities/endpoints.ts'
 import { eventCapabilities } from './capabilities/events.ts'
 import type { CapabilityParts } from './capabilities/parts.ts'
 import { replayCapabilities } from './capabilities/replays.ts'
+import { secretCapabilities } from './capabilities/secrets.ts'
 
 /** What the resolvers may ask for: each a function of a room, bound to what it needs. */
 export type Capabilities = ReturnType<typeof createCapabilities>
@@ -25,5 +27,7 @@ export function createCapabilities(parts: CapabilityParts) {
     deliveries: deliveryCapabilities(parts),
     attempts: attemptCapabilities(parts),
     replays: replayCapabilities(parts),
+    secrets: secretCapabilities(parts),
+    auditLog: auditLogCapabilities(parts),
   }
 }

@@ -97,7 +97,7 @@ const NOTHING: Measure = { depth: 0, lists: 0, cost: 0 }
 const DEFAULT_PAGE = 20
 const LARGEST_PAGE = 100
 /** Lists that are no connection: how many entries they may have. */
-const LIST_SIZES: Record<string, number> = { results: 500, headers: 64 }
+const LIST_SIZES: Record<string, number> = { results: 500, headers: 64, secrets: 5 }
 /** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many. */
 const WEIGHTS: Record<string, number> = {
   payload: 200,

@@ -1,6 +1,7 @@
 import type { TenantId } from '../../../schema/ids.ts'
 import type { Feed } from '../../attempts/feed.ts'
 import type { Redeliverer } from '../../deliveries/redeliver.ts'
+import type { SecretsContext } from '../../endpoints/rotate-secret.ts'
 import type { SaveContext } from '../../endpoints/save.ts'
 import type { Publisher } from '../../events/publish.ts'
 import type { Db } from '../../postgres/client.ts'
@@ -10,6 +11,7 @@ import type { TestContext } from '../../routing/test-delivery.ts'
 
 /** What the rooms below need. */
 export type CapabilityParts = SaveContext &
+  SecretsContext &
   TestContext &
   ReplaysContext & {
     db: Db
