@@ -40,12 +40,14 @@ export async function rotateMasterKeys(context: RotationContext): Promise<Rotate
   })
   let sealedAnew = 0
   const damaged: Buffer[] = []
-  let lookedAt = performance.now()
+  // Since when nothing was to be had although something is left: that is being changed by somebody else.
+  let waitingSince: number | null = null
   // Again and again: a server that was told of the new key late may have sealed with an old one meanwhile.
   for (;;) {
     const left = await outdated(db, sealer)
     const isAll = left.reduce((sum, { count }) => sum + count, 0) <= damaged.length
-    const outOfPatience = performance.now() - lookedAt > (context.patienceMs ?? PATIENCE_MS)
+    const outOfPatience =
+      waitingSince !== null && performance.now() - waitingSince >= (context.patienceMs ?? PATIENCE_MS)
     if (isAll || outOfPatience) return { sealedAnew, left, damaged: damaged.length }
     const before = sealedAnew + damaged.length
     for (const { column, keyId } of left) {
@@ -57,9 +59,11 @@ export async function rotateMasterKeys(context: RotationContext): Promise<Rotate
         context.progress(sealedAnew)
       }
     }
-    // What is left is being changed by somebody else at this moment.
-    if (sealedAnew + damaged.length === before) await wait(PAUSE_MS)
-    else lookedAt = performance.now()
+    if (sealedAnew + damaged.length > before) waitingSince = null
+    else {
+      waitingSince ??= performance.now()
+      await wait(PAUSE_MS)
+    }
   }
 }
 
