@@ -5,7 +5,7 @@ import type { Viewer } from '../tenants/access.ts'
 import type { Endpoint } from './find.ts'
 import type { SecretsContext } from './rotate-secret.ts'
 import { living, notFound } from './save.ts'
-import { openSecrets, type Secret } from './secrets.ts'
+import { openSecret, readSecrets, type Secret } from './secrets.ts'
 
 /** A signing secret in the clear. */
 export type RevealedSecret = Secret & { value: string }
@@ -20,7 +20,8 @@ export async function revealSecrets(
     const [endpoint] = await tx.select().from(endpoints).where(living(viewer, id))
     if (!endpoint) throw notFound()
     const now = clock.now()
-    const secrets = await openSecrets(tx, sealer, endpoint, now)
+    const sealed = await readSecrets(tx, id, now)
+    const secrets = sealed.map((secret) => ({ ...secret, value: openSecret(sealer, secret) }))
     const details = { secrets: secrets.map((secret) => publicId('sec', secret.id)) }
     const { tenantId } = endpoint
     const action = { action: 'ENDPOINT_REVEAL_SECRET', tenantId, object: publicId('ep', id), details } as const

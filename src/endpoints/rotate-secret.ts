@@ -7,12 +7,12 @@ import { Mistake } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
-import type { Sealer } from '../sealing/sealer.ts'
+import { SealError, type Sealer } from '../sealing/sealer.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { Endpoint } from './find.ts'
 import { readWhole } from './retry-schedule.ts'
 import { living, notFound } from './save.ts'
-import { chooseSecret, openSecrets, storeSecret } from './secrets.ts'
+import { chooseSecret, openSecret, readSecrets, type SealedSecret, storeSecret } from './secrets.ts'
 
 export type SecretsContext = { db: Pick<Db, 'orm'>; sealer: Pick<Sealer, 'seal' | 'open'>; clock: Clock }
 
@@ -36,13 +36,14 @@ export async function rotateSecret(
 ): Promise<{ endpoint: Endpoint; secret: string }> {
   const overlap = readWhole(overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, 0, LONGEST_OVERLAP_SECONDS, ['overlapSeconds'])
   const secret = chooseSecret(given, ['secret'])
+  const broughtByCaller = typeof given === 'string'
   const rotate = async (tx: Orm) => {
     // The row is locked from here on: rotations of one endpoint come one after another.
     const [endpoint] = await tx.update(endpoints).set({ updatedAt: clock.now() }).where(living(viewer, id)).returning()
     if (!endpoint) throw notFound()
     const now = clock.now()
-    const signing = await openSecrets(tx, sealer, endpoint, now)
-    refuseKnown(signing, secret)
+    const signing = await readSecrets(tx, id, now)
+    if (broughtByCaller) refuseKnown(sealer, signing, secret)
     const end = new Date(now.getTime() + overlap * 1000)
     if (overlap > 0) refuseTooMany(signing)
     await endOthers(tx, id, { now, end })
@@ -58,7 +59,7 @@ export async function rotateSecret(
     const details = {
       secret: publicId('sec', secretId),
       overlapSeconds: overlap,
-      broughtByCaller: typeof given === 'string',
+      broughtByCaller,
     }
     const { tenantId } = endpoint
     const action = { action: 'ENDPOINT_ROTATE_SECRET', tenantId, object: publicId('ep', id), details } as const
@@ -68,11 +69,21 @@ export async function rotateSecret(
   return again(() => db.orm.transaction(rotate))
 }
 
-/** A secret is its text: base64 in its canonical form has one spelling for each key. */
-function refuseKnown(signing: readonly { value: string }[], secret: string): void {
-  if (!signing.some(({ value }) => value === secret)) return
+/** Base64 in its canonical form has one spelling for each key, so the texts are compared. */
+function refuseKnown(sealer: Pick<Sealer, 'open'>, signing: readonly SealedSecret[], secret: string): void {
+  if (!signing.some((one) => isThis(sealer, one, secret))) return
   const message = 'This secret signs for the endpoint already. Give another one, or none to have one made.'
   throw new Mistake('INVALID_INPUT', ['secret'], message)
+}
+
+/** One that cannot be opened is another one: a rotation is how it is got rid of. */
+function isThis(sealer: Pick<Sealer, 'open'>, one: SealedSecret, secret: string): boolean {
+  try {
+    return openSecret(sealer, one) === secret
+  } catch (error) {
+    if (error instanceof SealError) return false
+    throw error
+  }
 }
 
 function refuseTooMany(signing: readonly { signsUntil: Date | null }[]): void {

@@ -11,7 +11,8 @@ import { inReach } from '../tenants/reach.ts'
 import { generateSecret, parseSecret, SECRET_BYTES } from './signing-secret.ts'
 
 /** One signing secret without its value: what everybody may see who sees its endpoint. */
-export type Secret = Omit<typeof secrets.$inferSelect, 'sealed'>
+export type Secret = Omit<SealedSecret, 'sealed'>
+export type SealedSecret = typeof secrets.$inferSelect
 
 const { id, tenantId, endpointId, createdAt, signsUntil } = secrets
 const METADATA = { id, tenantId, endpointId, createdAt, signsUntil }
@@ -66,20 +67,18 @@ export async function listSecrets(
   return endpoints.map((endpoint) => groups.get(endpoint) ?? [])
 }
 
-/** All that sign, with their values, newest first. Whoever calls this must leave a trace in the audit log. */
-export async function openSecrets(
-  orm: Pick<Orm, 'select'>,
-  sealer: Pick<Sealer, 'open'>,
-  endpoint: { tenantId: TenantId; id: EndpointId },
-  now: Date,
-): Promise<(Secret & { value: string })[]> {
-  const rows = await orm
+/** All secrets of an endpoint that sign, newest first, sealed as they are. */
+export async function readSecrets(orm: Pick<Orm, 'select'>, endpoint: EndpointId, now: Date): Promise<SealedSecret[]> {
+  return orm
     .select()
     .from(secrets)
-    .where(and(eq(endpointId, endpoint.id), signing(now)))
+    .where(and(eq(endpointId, endpoint), signing(now)))
     .orderBy(...NEWEST_FIRST)
-  const context = secretContext(endpoint.tenantId, endpoint.id)
-  return rows.map(({ sealed, ...secret }) => ({ ...secret, value: sealer.open(sealed, context) }))
+}
+
+/** The value of a secret. Whoever tells it to somebody must leave a trace in the audit log. */
+export function openSecret(sealer: Pick<Sealer, 'open'>, { sealed, tenantId, endpointId }: SealedSecret): string {
+  return sealer.open(sealed, secretContext(tenantId, endpointId))
 }
 
 /** Of a deleted endpoint. */

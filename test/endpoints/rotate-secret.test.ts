@@ -111,6 +111,16 @@ describe('rotating', () => {
     expect((await db.sql`select from postrider.secrets`).count).toBe(1)
   })
 
+  test('gets rid of a secret that cannot be opened', async () => {
+    const { create, rotate, secretsOf, db } = await world()
+    const { id } = await create()
+    await db.sql`update postrider.secrets set sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40))`
+    await rotate(id)
+    const brought = `whsec_${randomBytes(24).toString('base64')}`
+    expect(await rotate(id, { secret: brought, overlapSeconds: 0 })).toMatchObject({ secret: brought, userErrors: [] })
+    expect(await secretsOf(id)).toEqual([brought])
+  })
+
   test('to a secret that signs already is refused; to one that has ended it is not', async () => {
     const { create, rotate, clock } = await world()
     const { id, secret } = await create()
