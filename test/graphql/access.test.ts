@@ -63,7 +63,7 @@ test('a viewer is told who he is', async () => {
 })
 
 describe('every entrance of the schema', () => {
-  const SCOPE_OF: Record<string, Scope> = { eventPublish: 'PUBLISH', eventPublishBatch: 'PUBLISH' }
+  const SCOPE_OF: Record<string, Scope> = { eventPublish: 'PUBLISH', eventPublishBatch: 'PUBLISH', auditLog: 'ADMIN' }
 
   test('is closed to a key without its scope', async () => {
     const { send, newKey } = await startApi()

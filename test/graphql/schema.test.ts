@@ -18,6 +18,7 @@ test('connections are plainly named and hold their nodes beside their edges', ()
   const connections = types.filter((type) => type.name.endsWith('Connection')).map((type) => type.name)
   expect(connections.sort()).toEqual([
     'AttemptConnection',
+    'AuditEntryConnection',
     'DeliveryConnection',
     'EndpointConnection',
     'EventConnection',

@@ -133,7 +133,7 @@ test('no secret is found anywhere but where it was asked for', async () => {
       place,
     ).not.toEqual([])
   }
-}, 120_000)
+}, 180_000)
 
 type Story = Awaited<ReturnType<typeof begin>>
 // biome-ignore lint/suspicious/noExplicitAny: whoever asks knows what comes
