@@ -26,6 +26,7 @@ import { createWake, type Wake } from './queue/wake.ts'
 import { createReplayProgress } from './replays/progress.ts'
 import { keepMakingPartitions } from './retention/partitions.ts'
 import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
+import { sessionName } from './sealing/known-keys.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
 import { ensureFirstKey } from './tenants/api-keys.ts'
@@ -109,9 +110,10 @@ async function start(context: StartContext): Promise<Started> {
   const worker = config.role === 'api' ? null : await pool(context, address, { name: WORKER_POOL, max: 8, byId: true })
   const installed = await installAll(context, address, clock, worker ?? db)
   if (alone) await releaseClaims(installed.queue, log)
-  const sealer = createSealer(await masterKeys(config, db))
+  const keys = await masterKeys(config, db)
+  const sealer = createSealer(keys)
   await checkMasterKeys(db.sql, sealer)
-  const wake = await createWake(await openClient(address, { max: 2, name: 'wake-ups', log }), log)
+  const wake = await createWake(await openClient(address, { max: 2, name: sessionName(keys), log }), log)
   onEnd(() => wake.close())
 
   const parts: Parts = { ...installed, db, clock, wake, sealer, urlRules }

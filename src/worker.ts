@@ -5,6 +5,7 @@ import { createSettleBuffer, type SettleBuffer } from './deliveries/settle-buffe
 import { sweepDeliveries } from './deliveries/sweep.ts'
 import type { Egress } from './egress/request.ts'
 import type { HealthRules } from './endpoints/health.ts'
+import { eraseEndedSecrets } from './endpoints/secrets.ts'
 import { dropExpiredKeys } from './events/idempotency.ts'
 import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
@@ -69,6 +70,7 @@ export async function startWorker({
   const common = { db, sql: db.sql, tickets, wake, clock, log }
   // Before anything runs that would have to be stopped if this fails.
   await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpired(common))
+  await scheduledWork.every('erase-ended-secrets', '*/10 * * * *', () => eraseEndedSecrets(db.sql, clock.now()))
   await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   const retaining = { ...common, retention, timeCheck: createTimeCheck(log) }
   await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays(retaining))

@@ -26,6 +26,8 @@ export const auditLog = postrider.table(
   },
   (table) => [
     index('audit_log_of_tenant').on(table.tenantId, table.id),
+    index('audit_log_of_tenant_action').on(table.tenantId, table.action, table.id),
+    index('audit_log_of_action').on(table.action, table.id),
     index('audit_log_of_object').on(table.object, table.id),
     index('audit_log_of_actor').on(table.actorId, table.id),
     check('audit_log_action', oneOf(table.action, AUDIT_ACTIONS)),

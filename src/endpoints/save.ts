@@ -161,7 +161,8 @@ const about = (action: AuditAction, { id, tenantId }: Pick<Endpoint, 'id' | 'ten
   object: publicId('ep', id),
 })
 
-const living = (viewer: Viewer, id: EndpointId) =>
+export const living = (viewer: Viewer, id: EndpointId) =>
   and(inReach(endpoints.tenantId, reachOf(viewer)), eq(endpoints.id, id), isNull(endpoints.deletedAt))
 
-const notFound = (id: EndpointId) => new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)
+export const notFound = (id: EndpointId) =>
+  new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)

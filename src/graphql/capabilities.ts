@@ -1,12 +1,14 @@
 import { authenticate } from '../tenants/authenticate.ts'
 import { apiKeyCapabilities } from './capabilities/api-keys.ts'
 import { attemptCapabilities } from './capabilities/attempts.ts'
+import { auditLogCapabilities } from './capabilities/audit-log.ts'
 import { deliveryCapabilities } from './capabilities/deliveries.ts'
 import { endpointCapabilities } from './capabilities/endpoints.ts'
 import { eventCapabilities } from './capabilities/events.ts'
 import type { CapabilityParts } from './capabilities/parts.ts'
 import { portalSessionCapabilities } from './capabilities/portal-sessions.ts'
 import { replayCapabilities } from './capabilities/replays.ts'
+import { secretCapabilities } from './capabilities/secrets.ts'
 import { tenantCapabilities } from './capabilities/tenants.ts'
 
 /** What the resolvers may ask for: each a function of a room, bound to what it needs. */
@@ -26,5 +28,7 @@ export function createCapabilities(parts: CapabilityParts) {
     deliveries: deliveryCapabilities(parts),
     attempts: attemptCapabilities(parts),
     replays: replayCapabilities(parts),
+    secrets: secretCapabilities(parts),
+    auditLog: auditLogCapabilities(parts),
   }
 }

@@ -1,8 +1,10 @@
 import { ERROR_CODES } from '../../schema/error-codes.ts'
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import type {
+  ActorKind,
   AllowanceReason,
   AttemptTrigger,
+  AuditAction,
   DeliveryState,
   DeliveryWait,
   DisabledReason,
@@ -177,3 +179,34 @@ export const AttemptErrorClassEnum = enumType<AttemptErrorClass>(
     INTERNAL: 'A fault in Postrider; the delivery is tried again.',
   },
 )
+
+export const ActorKindEnum = enumType<ActorKind>('ActorKind', 'Who changes something.', {
+  API_KEY: 'Somebody with an API key.',
+  PORTAL_SESSION: 'Somebody with a portal session.',
+  SYSTEM: 'Postrider itself, or one of its commands.',
+})
+
+export const AuditActionEnum = enumType<AuditAction>('AuditAction', 'What leaves an entry in the audit log.', {
+  TENANT_CREATE: '`tenantCreate`: a new tenant.',
+  TENANT_UPDATE: '`tenantUpdate`: a tenant was changed.',
+  TENANT_DELETE: '`tenantDelete`: a tenant was deleted.',
+  API_KEY_CREATE: '`apiKeyCreate`: a new API key.',
+  API_KEY_REVOKE: '`apiKeyRevoke`: an API key opens nothing any more.',
+  PORTAL_SESSION_CREATE: '`portalSessionCreate`: a new portal session.',
+  PORTAL_SESSION_REVOKE: '`portalSessionRevoke`: a portal session was ended.',
+  ENDPOINT_CREATE: '`endpointCreate`: a new endpoint.',
+  ENDPOINT_UPDATE: '`endpointUpdate`: an endpoint was changed; `details` has what was before and after.',
+  ENDPOINT_PAUSE: '`endpointPause`: an endpoint was paused.',
+  ENDPOINT_RESUME: '`endpointResume`: an endpoint was resumed, or enabled again.',
+  ENDPOINT_TEST: '`endpointTest`: an example event was sent.',
+  ENDPOINT_DELETE: '`endpointDelete`: an endpoint was deleted.',
+  ENDPOINT_ROTATE_SECRET:
+    '`endpointRotateSecret`: an endpoint got a new signing secret; `details` has its id, never its value.',
+  ENDPOINT_REVEAL_SECRET: '`endpointRevealSecret`: somebody was told the signing secrets of an endpoint.',
+  DELIVERY_RETRY: '`deliveryRetry`: one more attempt was asked for.',
+  DELIVERY_CANCEL: '`deliveryCancel`: a delivery was given up.',
+  REPLAY_START: '`replayStart`: a replay was started.',
+  REPLAY_CANCEL: '`replayCancel`: a replay was stopped.',
+  EVENT_EXPUNGE: '`eventExpunge`: the payload of an event was removed.',
+  KEYS_ROTATE: '`npm run keys:rotate`: secrets were encrypted with a new master key.',
+})

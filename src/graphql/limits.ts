@@ -161,6 +161,7 @@ const LARGEST_PAGE = 100
 export const LIST_SIZES: Record<string, number> = {
   results: 500,
   headers: 64,
+  secrets: 5,
   userErrors: 5,
   states: 4,
   skips: 3,

@@ -2,6 +2,7 @@ import DataLoader from 'dataloader'
 import {
   type ApiKeyId,
   type AttemptId,
+  type AuditEntryId,
   type DeliveryId,
   type EndpointId,
   type EventId,
@@ -10,6 +11,7 @@ import {
   type Prefix,
   parsePublicId,
   type ReplayId,
+  type SecretId,
   type TenantId,
 } from '../../schema/ids.ts'
 import type { PageRequest } from '../postgres/keyset.ts'
@@ -20,7 +22,18 @@ import type { Capabilities } from './capabilities.ts'
 export type Loaders = ReturnType<typeof createLoaders>
 
 export function createLoaders(
-  { tenants, apiKeys, portalSessions, endpoints, events, deliveries, attempts, replays }: Capabilities,
+  {
+    tenants,
+    apiKeys,
+    portalSessions,
+    endpoints,
+    events,
+    deliveries,
+    attempts,
+    replays,
+    secrets,
+    auditLog,
+  }: Capabilities,
   viewer: Viewer,
 ) {
   const reach = reachOf(viewer)
@@ -34,6 +47,9 @@ export function createLoaders(
     delivery: byId((ids: readonly DeliveryId[]) => deliveries.byIds(reach, ids)),
     attempt: byId((ids: readonly AttemptId[]) => attempts.byIds(reach, ids)),
     replay: byId((ids: readonly ReplayId[]) => replays.byIds(reach, ids)),
+    secret: byId((ids: readonly SecretId[]) => secrets.byIds(reach, ids)),
+    secretsOfEndpoint: byKey((ids: readonly EndpointId[]) => secrets.ofEndpoints(reach, ids)),
+    auditEntry: byId((ids: readonly AuditEntryId[]) => auditLog.byIds(reach, ids)),
     responseBody: byId((ids: readonly AttemptId[]) => attempts.bodies(reach, ids)),
     sentBody: byId((ids: readonly EventId[]) => deliveries.sentBodies(reach, ids)),
     deliveriesOfEvent: byParent((ids: readonly EventId[], page) => deliveries.ofEvents(reach, ids, page)),
@@ -59,6 +75,16 @@ function byId<Key extends Id, Row extends { id: Key }>(read: (ids: readonly Key[
   return new DataLoader<Key, Row | null>(async (ids) => {
     const rows = new Map((await read([...new Set(ids)])).map((row) => [row.id, row]))
     return ids.map((id) => rows.get(id) ?? null)
+  }, OPTIONS)
+}
+
+/** What belongs to several keys; `read` answers in their order. */
+function byKey<Key extends Id, Value>(read: (ids: readonly Key[]) => Promise<readonly Value[]>) {
+  return new DataLoader<Key, Value>(async (ids) => {
+    const distinct = [...new Set(ids)]
+    const found = await read(distinct)
+    const values = new Map(distinct.map((id, index) => [id, found[index] as Value]))
+    return ids.map((id) => values.get(id) as Value)
   }, OPTIONS)
 }
 

@@ -1,6 +1,8 @@
 import { prefixOf } from '../../schema/ids.ts'
+import { may } from '../tenants/access.ts'
 import { builder } from './builder.ts'
-import { find, type Loaders } from './loaders.ts'
+import type { Context } from './context.ts'
+import { find } from './loaders.ts'
 import { NodeRef } from './refs.ts'
 
 builder.queryField('node', (t) =>
@@ -14,14 +16,14 @@ builder.queryField('node', (t) =>
       id: t.arg.id({
         required: true,
         description:
-          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…` or `rpl_…`; with ADMIN also `key_…` and `pts_…`.',
+          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…`, `rpl_…` or `sec_…`; with ADMIN also `key_…`, `pts_…` and `aud_…`.',
       }),
     },
-    resolve: (_, { id }, { loaders }) => findNode(loaders, id),
+    resolve: (_, { id }, context) => findNode(context, id),
   }),
 )
 
-async function findNode(loaders: Loaders, id: string): Promise<object | null> {
+async function findNode({ loaders, viewer }: Context, id: string): Promise<object | null> {
   switch (prefixOf(id)) {
     case 'ten':
       return named('Tenant', await find(loaders.tenant, 'ten', id))
@@ -39,6 +41,11 @@ async function findNode(loaders: Loaders, id: string): Promise<object | null> {
       return named('Attempt', await find(loaders.attempt, 'att', id))
     case 'rpl':
       return named('Replay', await find(loaders.replay, 'rpl', id))
+    case 'sec':
+      return named('Secret', await find(loaders.secret, 'sec', id))
+    case 'aud':
+      // For others as good as absent, like everything that they cannot list.
+      return may(viewer, 'ADMIN') ? named('AuditEntry', await find(loaders.auditEntry, 'aud', id)) : null
     default:
       return null
   }

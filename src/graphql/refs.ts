@@ -1,6 +1,8 @@
 import type { Attempt } from '../attempts/find.ts'
+import type { AuditEntry } from '../audit/find.ts'
 import type { Delivery } from '../deliveries/find.ts'
 import type { Endpoint } from '../endpoints/find.ts'
+import type { Secret } from '../endpoints/secrets.ts'
 import type { Event } from '../events/find.ts'
 import type { Replay } from '../replays/find.ts'
 import type { Tenant } from '../tenants/find.ts'
@@ -16,6 +18,8 @@ export const EventRef = builder.objectRef<Event>('Event')
 export const DeliveryRef = builder.objectRef<Delivery>('Delivery')
 export const AttemptRef = builder.objectRef<Attempt>('Attempt')
 export const ReplayRef = builder.objectRef<Replay>('Replay')
+export const SecretRef = builder.objectRef<Secret>('Secret')
+export const AuditEntryRef = builder.objectRef<AuditEntry>('AuditEntry')
 
 export const EndpointConnection = builder.connectionObject(
   { type: EndpointRef, name: 'EndpointConnection', description: 'A page of endpoints, newest first.' },
@@ -51,4 +55,9 @@ export const AttemptConnection = builder.connectionObject(
     }),
   },
   { name: 'AttemptEdge', description: 'An attempt and where it stands in its list.' },
+)
+
+export const AuditEntryConnection = builder.connectionObject(
+  { type: AuditEntryRef, name: 'AuditEntryConnection', description: 'A page of the audit log, newest first.' },
+  { name: 'AuditEntryEdge', description: 'An entry and where it stands in the log.' },
 )

@@ -36,7 +36,8 @@ export async function migrate(db: Db): Promise<void> {
   await migrator.migrate(db.orm, { migrationsFolder: FOLDER, ...TABLE })
 }
 
-async function refuseNewerSchema(db: Db): Promise<void> {
+/** For a program that does not migrate: throws `NewerSchema` where this one does not know everything that is in the database. */
+export async function refuseNewerSchema(db: Pick<Db, 'sql'>): Promise<void> {
   const [known] = await db.sql<{ table: string | null }[]>`select to_regclass('postrider.migrations')::text as table`
   if (!known?.table) return
   const [last] = await db.sql<

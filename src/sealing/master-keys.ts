@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { link, mkdir, open, readFile, unlink } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** A key that seals secrets; its id is derived from it, so that the same key has the same id wherever it is given. */
@@ -53,18 +53,21 @@ export async function loadMasterKeys(dataDir: string, { mayCreate }: { mayCreate
   }
 }
 
+/** Puts a fresh key in front of those in `<dataDir>/master-keys`, which must be there. At any moment the file is the old or the new one. */
+export async function addMasterKey(dataDir: string): Promise<MasterKey[]> {
+  const path = join(dataDir, FILE)
+  await loadMasterKeys(dataDir, { mayCreate: false })
+  const draft = await writeDraft(path, `${freshKey()},\n${await readFile(path, 'utf8')}`)
+  await rename(draft, path)
+  await syncDirectory(dataDir)
+  return loadMasterKeys(dataDir, { mayCreate: false })
+}
+
 /** Written whole beside its place and then linked there, which fails if another process was faster: then that one's counts. */
 async function create(dataDir: string, path: string): Promise<string> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const draft = `${path}.${process.pid}.${randomBytes(6).toString('hex')}`
-  const file = await open(draft, 'wx', 0o600)
+  const draft = await writeDraft(path, `${freshKey()}\n`)
   try {
-    try {
-      await file.writeFile(`${randomBytes(KEY_BYTES).toString('base64')}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
     await link(draft, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error
     })
@@ -73,6 +76,27 @@ async function create(dataDir: string, path: string): Promise<string> {
   }
   await syncDirectory(dataDir)
   return readFile(path, 'utf8')
+}
+
+const freshKey = () => randomBytes(KEY_BYTES).toString('base64')
+
+/** Safely on the disk, and for the same user as the file whose place it is to take. */
+async function writeDraft(path: string, text: string): Promise<string> {
+  const draft = `${path}.${process.pid}.${randomBytes(6).toString('hex')}`
+  const file = await open(draft, 'wx', 0o600)
+  try {
+    const before = await stat(path).catch(() => null)
+    // Run by root for a server that is another user.
+    if (before !== null && before.uid !== process.getuid?.()) await file.chown(before.uid, before.gid)
+    await file.writeFile(text)
+    await file.sync()
+    return draft
+  } catch (error) {
+    await unlink(draft)
+    throw error
+  } finally {
+    await file.close()
+  }
 }
 
 /** Without it a power failure could take back the new name, and with it the only key to what was sealed since. */

@@ -15,6 +15,10 @@ export type Sealer = {
   open(sealed: Uint8Array, context: string): string
   /** The key that is needed to open it, in hex. */
   keyIdOf(sealed: Uint8Array): string
+  /** The id of the key that seals. */
+  newest: string
+  /** Whether the key of this id is at hand. */
+  has(keyId: string): boolean
 }
 
 export type SealErrorCode = 'MASTER_KEY_MISSING' | 'SEALED_DAMAGED'
@@ -73,6 +77,8 @@ export function createSealer(keys: readonly MasterKey[], { remember = 10_000 } =
       return plain
     },
     keyIdOf: (sealed) => readKeyId(Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)),
+    newest: newest.id,
+    has: (keyId) => byId.has(keyId),
   }
 }
 

@@ -19,6 +19,7 @@ test('connections are plainly named and hold their nodes beside their edges', ()
   expect(connections.sort()).toEqual([
     'ApiKeyConnection',
     'AttemptConnection',
+    'AuditEntryConnection',
     'DeliveryConnection',
     'EndpointConnection',
     'EventConnection',

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { loadMasterKeys, MasterKeysError, parseMasterKeys } from '../../src/sealing/master-keys.ts'
+import { addMasterKey, loadMasterKeys, MasterKeysError, parseMasterKeys } from '../../src/sealing/master-keys.ts'
 
 const key = randomBytes(32)
 const other = randomBytes(32)
@@ -65,6 +65,26 @@ test('many at once agree on one key', async () => {
   const made = await Promise.all(Array.from({ length: 20 }, () => loadMasterKeys(data, { mayCreate: true })))
   expect(new Set(made.map(([first]) => first?.id)).size).toBe(1)
   expect(await readdir(data)).toEqual(['master-keys'])
+})
+
+test('a new key comes in front of those that are there, and nothing else is left behind', async () => {
+  const data = await directory()
+  const [first] = await loadMasterKeys(data, { mayCreate: true })
+  const [second, ...rest] = await addMasterKey(data)
+  expect(rest).toEqual([first])
+  expect(await addMasterKey(data)).toEqual([expect.anything(), second, first])
+  expect(await loadMasterKeys(data, { mayCreate: false })).toHaveLength(3)
+  expect((await stat(join(data, 'master-keys'))).mode & 0o777).toBe(0o600)
+  expect(await readdir(data)).toEqual(['master-keys'])
+})
+
+test('no new key is put in front of keys that are missing or damaged', async () => {
+  const data = await directory()
+  await expect(addMasterKey(data)).rejects.toThrow('is missing')
+  await loadMasterKeys(data, { mayCreate: true })
+  await writeFile(join(data, 'master-keys'), 'garbage')
+  await expect(addMasterKey(data)).rejects.toThrow('is damaged')
+  expect(await readFile(join(data, 'master-keys'), 'utf8')).toBe('garbage')
 })
 
 test.each(['', 'garbage', '\n', Buffer.alloc(32).toString('base64').slice(0, 20)])(

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { createClient } from 'graphql-ws'
 import { onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
-import type { Address } from '../../src/postgres/client.ts'
+import { silentLog } from '../../src/log.ts'
+import { type Address, openPool } from '../../src/postgres/client.ts'
+import { createSearch, everyTable } from './canary.ts'
 import { createDatabase } from './database.ts'
 import { databaseUrl } from './database-url.ts'
 
@@ -45,8 +47,10 @@ export type Server = Pick<Process, 'kill' | 'stop' | 'output'> & {
 
 /** The real server in a process of its own, on a fresh database. Gone when the test has finished. */
 export async function startServer(environment: Record<string, string> = {}): Promise<Server> {
-  const env: Record<string, string> = { ...(await settingsFor(await createDatabase())), ...environment }
+  const address = await createDatabase()
+  const env: Record<string, string> = { ...(await settingsFor(address)), ...environment }
   let current = await launch(env)
+  onTestFinished(() => findNoSecrets(address, current.output()))
   const url = () => current.api(ADMIN_KEY).url
   return {
     api: createApi(url, ADMIN_KEY),
@@ -57,6 +61,17 @@ export async function startServer(environment: Record<string, string> = {}): Pro
     stop: () => current.stop(),
     output: () => current.output(),
   }
+}
+
+const told = new Set([ADMIN_KEY])
+
+/** Whatever a story did: no secret that it made stands in the clear in its database, nor in what the server printed. */
+async function findNoSecrets(address: Address, text: string): Promise<void> {
+  const db = await openPool(address, { max: 1, name: 'canary', log: silentLog })
+  const tables = await everyTable(db).finally(() => db.close())
+  const search = createSearch([...told].map((value, index) => ({ name: `secret ${index}`, value })))
+  const leaks = search.inTraces([...tables, { place: 'what the server printed', text }])
+  if (leaks.length > 0) throw new Error(`Secrets have leaked: ${JSON.stringify(leaks)}`)
 }
 
 /** What a process needs beside its database; several on one database share it. */
@@ -173,6 +188,7 @@ export async function createEndpoint(api: Api, input: Variables): Promise<{ id: 
     { input },
   )
   if (!endpointCreate.endpoint) throw new Error(JSON.stringify(endpointCreate.userErrors))
+  told.add(endpointCreate.secret)
   return { id: endpointCreate.endpoint.id, secret: endpointCreate.secret }
 }
 

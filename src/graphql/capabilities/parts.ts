@@ -1,6 +1,7 @@
 import type { TenantId } from '../../../schema/ids.ts'
 import type { Feed } from '../../attempts/feed.ts'
 import type { Redeliverer } from '../../deliveries/redeliver.ts'
+import type { SecretsContext } from '../../endpoints/rotate-secret.ts'
 import type { SaveContext } from '../../endpoints/save.ts'
 import type { Publisher } from '../../events/publish.ts'
 import type { Log } from '../../log.ts'
@@ -12,6 +13,7 @@ import type { KeyUsage } from '../../tenants/key-usage.ts'
 
 /** What the rooms below need. */
 export type CapabilityParts = SaveContext &
+  SecretsContext &
   TestContext &
   ReplaysContext & {
     db: Db

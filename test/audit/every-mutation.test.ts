@@ -1,0 +1,173 @@
+import { type GraphQLField, isNonNullType } from 'graphql'
+import { expect, onTestFinished, test } from 'vitest'
+import { publicId } from '../../schema/ids.ts'
+import { buildSchema } from '../../src/graphql/schema.ts'
+import { startApi } from '../graphql/api.ts'
+import { eventually } from '../support/eventually.ts'
+import { startReceiver } from '../support/receiver.ts'
+
+type World = Awaited<ReturnType<typeof world>>
+// biome-ignore lint/suspicious/noExplicitAny: whatever a mutation answers
+type Payload = any
+
+type Row = {
+  /** What makes it succeed. */
+  variables(world: World): Promise<object>
+  /** Which object the entry must name: the argument `id`, unless the mutation makes something new. */
+  select?: string
+  object?(payload: Payload): string | null
+  /** Variables that are refused with a user error; those with the argument `id` are also tried by another tenant. */
+  refused?: object
+  /** The entry is the instance's, not the tenant's. */
+  ofInstance?: true
+}
+
+const endpoint: Row = { variables: async ({ newEndpoint }) => ({ id: await newEndpoint() }) }
+const failed: Row = { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).delivery }) }
+const REPLAY = { select: { deliveries: { states: ['FAILED'] } } }
+
+/** A row for every mutation but those that publish: add one with the mutation. */
+const ROWS: Record<string, Row> = {
+  endpointCreate: {
+    variables: async () => ({ input: { url: 'https://example.com/hook', eventTypes: ['nothing.else'] } }),
+    select: 'endpoint { id }',
+    object: (payload) => payload.endpoint.id,
+    refused: { input: { url: 'nonsense' } },
+  },
+  endpointUpdate: {
+    variables: async ({ newEndpoint }) => ({ id: await newEndpoint(), input: { description: 'changed' } }),
+  },
+  endpointPause: endpoint,
+  endpointResume: endpoint,
+  endpointTest: endpoint,
+  endpointDelete: endpoint,
+  endpointRotateSecret: endpoint,
+  endpointRevealSecret: endpoint,
+  deliveryRetry: failed,
+  deliveryCancel: {
+    variables: async ({ pendingDelivery }) => ({ id: await pendingDelivery() }),
+  },
+  eventExpunge: { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).event }) },
+  replayStart: {
+    variables: async ({ failedDelivery }) => {
+      await failedDelivery()
+      return { input: REPLAY }
+    },
+    select: 'replay { id }',
+    object: (payload) => payload.replay.id,
+    refused: { input: { select: { deliveries: { states: [] } } } },
+  },
+  replayCancel: { variables: async ({ waitingReplay }) => ({ id: await waitingReplay() }) },
+}
+
+// The event is its own record, and there are thousands of them in a second.
+const WITHOUT_ENTRY = ['eventPublish', 'eventPublishBatch']
+
+const mutations = buildSchema().getMutationType()?.getFields() ?? {}
+
+test('every mutation has a row, and every row a mutation', () => {
+  const named = Object.keys(mutations).filter((name) => !WITHOUT_ENTRY.includes(name))
+  expect(Object.keys(ROWS).sort()).toEqual(named.sort())
+})
+
+test('each mutation that succeeds leaves exactly one entry, and each that is refused none', async () => {
+  const here = await world()
+  const foreignKey = await here.newKey({ tenantId: await here.newTenant('other') })
+  const reader = await here.newKey({ scopes: ['READ'] })
+  for (const [name, row] of Object.entries(ROWS)) {
+    const field = mutations[name] as GraphQLField<unknown, unknown>
+    const document = documentOf(field, row.select ?? '')
+    const variables = await row.variables(here)
+    const before = await here.entries()
+    const refusals = [
+      ...(row.refused ? [[row.refused, here.key] as const] : []),
+      ...(field.args.some((arg) => arg.name === 'id') ? [[variables, foreignKey] as const] : []),
+    ]
+    expect(refusals, name).not.toEqual([])
+    for (const [refused, key] of refusals) {
+      const { data, errors } = await here.send(document, refused, key)
+      expect(errors, name).toBeUndefined()
+      expect((data[name] as Payload).userErrors, name).not.toEqual([])
+    }
+    expect((await here.send(document, variables, reader)).errors, name).toMatchObject([
+      { extensions: { code: 'FORBIDDEN' } },
+    ])
+    expect((await here.send(document, variables, 'prk_nobody')).errors, name).toMatchObject([
+      { extensions: { code: 'UNAUTHENTICATED' } },
+    ])
+    expect(await here.entries(), name).toHaveLength(before.length)
+
+    const { data, errors } = await here.send(document, variables, here.key)
+    expect(errors, name).toBeUndefined()
+    const payload = data[name] as Payload
+    expect(payload.userErrors, name).toEqual([])
+
+    const made = (await here.entries()).slice(before.length)
+    expect(made, name).toMatchObject([
+      {
+        action: name.replace(/[A-Z]/g, '_$&').toUpperCase(),
+        actor_kind: 'API_KEY',
+        actor_id: here.keyId,
+        actor_name: 'the actor',
+        address: '127.0.0.1',
+        tenant_id: row.ofInstance ? null : here.tenantId,
+        object: row.object ? row.object(payload) : (variables as { id: string }).id,
+      },
+    ])
+  }
+}, 60_000)
+
+/** The call of a mutation with all its arguments as variables, whatever they are. */
+function documentOf({ name, args }: GraphQLField<unknown, unknown>, select: string): string {
+  const declared = args.map((arg) => `$${arg.name}: ${arg.type}`).join(', ')
+  const passed = args.map((arg) => `${arg.name}: $${arg.name}`).join(', ')
+  expect(
+    args.some(({ type }) => isNonNullType(type)),
+    `${name} takes something`,
+  ).toBe(true)
+  return `mutation (${declared}) { ${name}(${passed}) { ${select} userErrors { code message } } }`
+}
+
+async function world() {
+  const api = await startApi({ worker: true })
+  const receiver = await startReceiver()
+  onTestFinished(() => receiver.close())
+  receiver.answers(500)
+  let types = 0
+  const key = await api.newKey({ name: 'the actor' })
+  const [actor] = await api.db.sql`select id from postrider.api_keys where name = 'the actor'`
+  const newDelivery = async (delivery: { state: string; pausedToo?: boolean }) => {
+    const type = `type.n${++types}`
+    const id = await api.addEndpoint(receiver.url, { eventTypes: [type], retryPolicy: { delaysSeconds: [] } })
+    if (delivery.state === 'PENDING') await api.change(id, { state: 'PAUSED' })
+    await api.publish(1, type)
+    const LIST = `query ($type: String!) { deliveries(filter: { eventTypes: [$type] }) { nodes { id state waitingFor event { id } } } }`
+    type Listed = { deliveries: { nodes: { id: string; state: string; event: { id: string } }[] } }
+    const [found] = await eventually(async () => {
+      const { nodes } = (await api.ask<Listed>(LIST, { type })).deliveries
+      expect(nodes).toMatchObject([{ state: delivery.state }])
+      return nodes
+    })
+    if (delivery.pausedToo) await api.change(id, { state: 'PAUSED' })
+    return { delivery: String(found?.id), event: String(found?.event.id), type }
+  }
+  const failedDelivery = () => newDelivery({ state: 'FAILED' })
+  return {
+    ...api,
+    key,
+    keyId: String(actor?.id),
+    newEndpoint: async () => publicId('ep', await api.addEndpoint(receiver.url, { eventTypes: ['nothing.else'] })),
+    failedDelivery,
+    pendingDelivery: async () => (await newDelivery({ state: 'PENDING' })).delivery,
+    /** Handed over to a paused endpoint: it waits there, and can be cancelled. */
+    waitingReplay: async () => {
+      const { type } = await newDelivery({ state: 'FAILED', pausedToo: true })
+      const { replayStart } = await api.ask<{ replayStart: { replay: { id: string } } }>(
+        `mutation ($type: String!) { replayStart(input: { select: { deliveries: { eventTypes: [$type] } } }) { replay { id } } }`,
+        { type },
+      )
+      return replayStart.replay.id
+    },
+    entries: () => api.db.sql`select * from postrider.audit_log order by id`,
+  }
+}
