@@ -1,4 +1,5 @@
 import type { TenantId } from '../schema/ids.ts'
+import { createAccessTokens } from './deliveries/access-tokens.ts'
 import { createDispatcher } from './deliveries/dispatcher.ts'
 import { createPromoter } from './deliveries/promoter.ts'
 import { createSettleBuffer } from './deliveries/settle-buffer.ts'
@@ -74,7 +75,8 @@ export async function startWorker({
     onRetryScheduled: promoter.expect,
     onSettled: () => dispatcher.roomFreed(),
   })
-  const dispatcher = createDispatcher({ ...common, egress, sealer, concurrency, settling })
+  const tokens = createAccessTokens({ egress, clock })
+  const dispatcher = createDispatcher({ ...common, egress, tokens, sealer, concurrency, settling })
   const router = createRouter({ ...common, operationsTenantId })
   const replays = createReplayRunner({
     ...common,
