@@ -1,6 +1,7 @@
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql'
 import './attempts.ts'
 import './deliveries.ts'
+import './endpoint-credentials.ts'
 import './endpoint-mutations.ts'
 import './endpoints.ts'
 import './events.ts'
