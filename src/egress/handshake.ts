@@ -43,7 +43,7 @@ export function createHandshake(options: SecureContextOptions = {}): Handshake {
     try {
       await established(socket, 'secureConnect', signal, null)
     } catch (error) {
-      throw explained(error, seen, hostname)
+      throw explained(error, seen, hostname, identity !== null && asksForCertificate(socket))
     } finally {
       clearInterval(seen.timer)
       opening.tlsMs = performance.now() - startedAt
@@ -130,14 +130,25 @@ function watch(socket: TLSSocket, tcp: Socket): Seen {
   // is only looked at here; the verdict stays Node's. Not getPeerX509Certificate(): after it, Node 24 finds no certificate.
   socket.prependListener('secure', () => {
     seen.certificate = socket.getPeerCertificate(true)
-    // Only a CertificateRequest tells a client which signatures the server would take.
-    if (socket.getSharedSigalgs().length > 0) asking.add(socket)
+    noteRequest(socket)
   })
+  // In TLS 1.2 a server may hang up over a certificate before the handshake is done. Before Node's own listener, too.
+  socket.prependListener('end', () => noteRequest(socket))
   return seen
 }
 
+/** Only a CertificateRequest tells a client which signatures the server would take. */
+function noteRequest(socket: TLSSocket): void {
+  if ((socket.getSharedSigalgs() ?? []).length > 0) asking.add(socket)
+}
+
 /** The error in the words of TLS: whatever ends a handshake is the server's doing, never INTERNAL. */
-function explained(error: unknown, { certificate, received, fault }: Seen, hostname: string): unknown {
+function explained(
+  error: unknown,
+  { certificate, received, fault }: Seen,
+  hostname: string,
+  shownCertificate: boolean,
+): unknown {
   if (fault !== null) return fault
   const code = String((error as NodeJS.ErrnoException).code)
   // TLS 1.2 has no alert of its own for it. But a server that has sent its certificate has agreed to all there is to agree
@@ -146,6 +157,9 @@ function explained(error: unknown, { certificate, received, fault }: Seen, hostn
     return new EgressError('TLS_CLIENT_CERTIFICATE', adviceFor('TLS_CLIENT_CERTIFICATE'), { cause: error })
   }
   const errorClass = classify(error)
+  if (errorClass === 'RESET' && shownCertificate) {
+    return new EgressError('TLS_CLIENT_CERTIFICATE', adviceFor('TLS_CLIENT_CERTIFICATE'), { cause: error })
+  }
   if (errorClass === 'RESET') {
     return new EgressError('RESET', 'The server closed the connection during the TLS handshake.', { cause: error })
   }
