@@ -67,10 +67,12 @@ export function createAccessTokens({ egress, clock }: AccessTokensContext): Acce
       const usable = place.token !== null && place.token !== refused && place.usableUntil > clock.now().getTime()
       if (usable) return Promise.resolve({ token: place.token as string })
       if (withinMs <= 0) return Promise.resolve(TOO_LATE)
-      place.asking ??= ask(place, client, withinMs).finally(() => {
+      // Whoever joins has a deadline of its own; whoever asks is told by the egress what went wrong.
+      if (place.asking !== null) return within(place.asking, withinMs)
+      place.asking = ask(place, client, withinMs).finally(() => {
         place.asking = null
       })
-      return within(place.asking, withinMs)
+      return place.asking
     },
   }
 }
@@ -79,7 +81,6 @@ const TOO_LATE: Access = {
   failure: { errorClass: 'OAUTH', message: 'The token URL of this endpoint gave no access token in time.' },
 }
 
-/** Whoever joins later has a deadline of its own. */
 function within(access: Promise<Access>, ms: number): Promise<Access> {
   let timer: NodeJS.Timeout
   const late = new Promise<Access>((resolve) => {
