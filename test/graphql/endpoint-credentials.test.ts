@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { type EndpointId, parsePublicId } from '../../schema/ids.ts'
-import { credentialContext } from '../../src/endpoints/credentials.ts'
+import { credentialContext, findCredentials } from '../../src/endpoints/credentials.ts'
 import { authority, client } from '../egress/certificates.ts'
 import { type Dig, startApi } from './api.ts'
 
@@ -229,11 +229,16 @@ test('what cannot stand together, and what is malformed, is refused where it sta
 test('another tenant’s are as good as absent', async () => {
   const api = await startApi()
   const { id } = await created(api, { headers, credentials: bearer })
-  const stranger = await api.newKey({ tenantId: await api.newTenant('acme') })
+  const acme = await api.newTenant('acme')
+  const stranger = await api.newKey({ tenantId: acme })
   expect(await api.ask(`query ($id: ID!) { endpoint(id: $id) { ${FIELDS} } }`, { id }, stranger)).toEqual({
     endpoint: null,
   })
   const { endpointUpdate } = await api.ask(UPDATE, { id, input: { headers: null } }, stranger)
   expect(endpointUpdate).toMatchObject({ endpoint: null, userErrors: [{ code: 'NOT_FOUND', path: ['id'] }] })
   expect(await openedHeaders(api, id)).toHaveLength(2)
+  // Not by way of an endpoint that was found otherwise, either.
+  const endpointId = parsePublicId('ep', String(id)) as EndpointId
+  expect(await findCredentials(api.db.orm, acme, [endpointId])).toEqual([])
+  expect(await findCredentials(api.db.orm, api.tenantId, [endpointId])).toMatchObject([{ id: endpointId }])
 })
