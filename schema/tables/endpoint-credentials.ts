@@ -1,4 +1,5 @@
-import { check, jsonb, primaryKey, text } from 'drizzle-orm/pg-core'
+import { sql } from 'drizzle-orm'
+import { check, index, jsonb, primaryKey, text } from 'drizzle-orm/pg-core'
 import { CREDENTIAL_PARTS, type CredentialPart, type OAuth2Authentication } from '../states.ts'
 import { endpoints } from './endpoints.ts'
 import { bytes, id, moment, oneOf, postrider } from './postrider.ts'
@@ -50,6 +51,8 @@ export const endpointCredentials = postrider.table(
   },
   (table) => [
     primaryKey({ columns: [table.endpointId, table.part] }),
+    // The id of the key it is sealed with, for whoever asks which are still needed.
+    index('endpoint_credentials_of_master_key').on(sql`substr(${table.sealed}, 2, 8)`),
     check('endpoint_credentials_part', oneOf(table.part, CREDENTIAL_PARTS)),
   ],
 )

@@ -65,6 +65,9 @@ function createContexts(options: SecureContextOptions): (identity: TlsIdentity |
   return (identity) => {
     const key = identity?.key ?? ''
     const known = contexts.get(key)
+    // The one used last is the last to go.
+    contexts.delete(key)
+    if (known !== undefined) contexts.set(key, known)
     if (known !== undefined) return known
     const own = identity === null ? {} : { cert: identity.certificatePem, key: identity.privateKeyPem }
     const ca = identity?.caPem ? { ca: identity.caPem } : {}

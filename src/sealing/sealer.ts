@@ -36,7 +36,7 @@ const KEY_ID_END = 9
 const NONCE_END = KEY_ID_END + 12
 const TAG_END = NONCE_END + 16
 // A custom header list may have 128 KiB; ten thousand of those would take gigabytes.
-const LONGEST_REMEMBERED = 16 * 1024
+const LONGEST_REMEMBERED = 8 * 1024
 
 /**
  * The keys newest first: the first seals, all open. The last `remember` values opened are kept in memory, because opening

@@ -95,35 +95,32 @@ describe('when the receiver answers 401', () => {
     expect(again?.body).toEqual(first?.body)
   })
 
-  test('and again, that is its last word', async () => {
-    const { login, hooks, engine } = await world()
+  test('and again, or there is no new token, that is the end of it', async () => {
+    const { login, hooks, engine, endpoint } = await world()
+    const [same, none] = [await receiverOf(), await receiverOf()]
+    same.answers(tokenAnswer(1))
+    none.answers(tokenAnswer(1), { status: 401, body: '{"error":"invalid_client"}' })
+    const sameAgain = await endpointAt(engine, `${hooks.url}?same`, same.url)
+    const noneLeft = await endpointAt(engine, `${hooks.url}?none`, none.url)
     hooks.answers(401)
     await engine.publish()
-    await eventually(async () => expect(await engine.attempts()).toMatchObject([{ status: 401, succeeded: false }]))
-    expect(login.requests).toHaveLength(2)
-    expect(authorizationsOf(hooks.requests)).toEqual([1, 2].map((n) => `Bearer ${tokenNumber(n)}`))
-  })
-
-  test('and the authorization server has no other token, nothing is sent again', async () => {
-    const { login, hooks, engine } = await world()
-    login.answers(tokenAnswer(1))
-    hooks.answers(401)
-    await engine.publish()
-    await eventually(async () => expect(await engine.attempts()).toMatchObject([{ status: 401 }]))
-    expect(hooks.requests).toHaveLength(1)
-  })
-
-  test('and there is no new token, that is told', async () => {
-    const { login, hooks, engine } = await world()
-    login.answers(tokenAnswer(1), { status: 401, body: '{"error":"invalid_client"}' })
-    hooks.answers(401)
-    await engine.publish()
-    const [attempt] = await eventually(async () => {
+    const attempts = await eventually(async () => {
       const attempts = await engine.attempts()
-      expect(attempts).toMatchObject([{ errorClass: 'OAUTH', status: null }])
+      expect(attempts).toHaveLength(3)
       return attempts
     })
-    expect(attempt?.errorMessage).toMatch(/answered 401 to its access token.*\(invalid_client\)/)
+
+    const of = (id: EndpointId) => attempts.find(({ endpointId }) => endpointId === id)
+    const sentTo = (path: string) => authorizationsOf(hooks.requests.filter((request) => request.path === path))
+    expect(of(endpoint)).toMatchObject({ status: 401, errorClass: 'HTTP_STATUS' })
+    expect(login.requests).toHaveLength(2)
+    expect(sentTo('/hook')).toEqual([1, 2].map((n) => `Bearer ${tokenNumber(n)}`))
+    // The same token once more would be answered as before.
+    expect(of(sameAgain)).toMatchObject({ status: 401, errorClass: 'HTTP_STATUS' })
+    expect(sentTo('/hook?same')).toHaveLength(1)
+    expect(of(noneLeft)).toMatchObject({ status: null, errorClass: 'OAUTH' })
+    expect(of(noneLeft)?.errorMessage).toMatch(/answered 401 to its access token.*\(invalid_client\)/)
+    expect(sentTo('/hook?none')).toHaveLength(1)
   })
 })
 
