@@ -38,7 +38,7 @@ const allDelivered = (engine: Engine, count: number) =>
     const attempts = await engine.attempts()
     expect(attempts.filter(({ succeeded }) => succeeded)).toHaveLength(count)
     return attempts
-  })
+  }, 15_000)
 
 const authorizationsOf = (requests: ReceivedRequest[]) => requests.map(({ headers }) => headers.authorization)
 
