@@ -56,6 +56,17 @@ export type OnBlocked = (typeof ON_BLOCKED)[number]
 export const HTTP_METHODS = ['POST', 'PUT', 'PATCH'] as const
 export type HttpMethod = (typeof HTTP_METHODS)[number]
 
+/** What of an endpoint is sealed besides its signing secrets: each a row of its own. */
+export const CREDENTIAL_PARTS = ['HEADERS', 'AUTHORIZATION', 'CLIENT_CERTIFICATE'] as const
+export type CredentialPart = (typeof CREDENTIAL_PARTS)[number]
+
+export const CREDENTIALS_KINDS = ['BASIC', 'BEARER', 'OAUTH2_CLIENT_CREDENTIALS'] as const
+export type CredentialsKind = (typeof CREDENTIALS_KINDS)[number]
+
+/** How a client shows its secret to a token endpoint (RFC 6749, section 2.3.1). */
+export const OAUTH2_AUTHENTICATIONS = ['HEADER', 'BODY'] as const
+export type OAuth2Authentication = (typeof OAUTH2_AUTHENTICATIONS)[number]
+
 export const SCOPES = ['PUBLISH', 'READ', 'MANAGE', 'ADMIN'] as const
 export type Scope = (typeof SCOPES)[number]
 /** What a portal session may be made for. */

@@ -1,4 +1,5 @@
 import type { TenantId } from '../schema/ids.ts'
+import { createAccessTokens } from './deliveries/access-tokens.ts'
 import { createDispatcher } from './deliveries/dispatcher.ts'
 import { createPromoter } from './deliveries/promoter.ts'
 import { createSettleBuffer, type SettleBuffer } from './deliveries/settle-buffer.ts'
@@ -68,11 +69,10 @@ export async function startWorker({
 }: WorkerContext): Promise<Worker> {
   const { tickets, scheduledWork } = queue
   const common = { db, sql: db.sql, tickets, wake, clock, log }
-  // Before anything runs that would have to be stopped if this fails.
-  await scheduledWork.every('drop-expired-idempotency-keys', '*/10 * * * *', () => dropExpired(common))
-  await scheduledWork.every('erase-ended-secrets', '*/10 * * * *', () => eraseEndedSecrets(db.sql, clock.now()))
-  await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   const retaining = { ...common, retention, timeCheck: createTimeCheck(log) }
+  // Before anything runs that would have to be stopped if this fails.
+  await scheduledWork.every('drop-expired', '*/10 * * * *', () => dropExpired(common))
+  await scheduledWork.every('sweep', '*/10 * * * *', () => sweep(common))
   await scheduledWork.every('drop-old-days', '*/15 * * * *', () => dropOldDays(retaining))
   const stopMakingPartitions = keepMakingPartitions(db.sql, clock, log)
   const promoter = createPromoter(common)
@@ -83,7 +83,8 @@ export async function startWorker({
     onSettled: () => dispatcher.roomFreed(),
   })
   const tally = createTally(tickets, settling)
-  const dispatcher = createDispatcher({ ...common, ...tally.counted, egress, sealer, concurrency })
+  const tokens = createAccessTokens({ egress, clock })
+  const dispatcher = createDispatcher({ ...common, ...tally.counted, egress, tokens, sealer, concurrency })
   const router = createRouter({ ...common, operationsTenantId })
   const replays = createReplayRunner({
     ...common,
@@ -145,10 +146,11 @@ function createTally(tickets: Tickets, settling: SettleBuffer) {
   }
 }
 
-/** What has expired and is of no use to anybody: idempotency keys, portal sessions. */
+/** What has expired and is of no use to anybody: idempotency keys, portal sessions, secrets that sign no more. */
 async function dropExpired({ db, clock }: { db: Db; clock: Clock }): Promise<void> {
   await dropExpiredKeys(db.sql, clock.now())
   await dropExpiredSessions(db.orm, clock.now())
+  await eraseEndedSecrets(db.sql, clock.now())
 }
 
 /** Sets on their way what was lost sight of: a warning each time, for it should never be anything. */

@@ -43,8 +43,8 @@ export function outcomeOf({ status, headers, failure }: Answer, now: Date): Outc
 
 const ADVICE: Record<number, string> = {
   400: 'The endpoint answered 400: it could not read the request. Check the format it expects.',
-  401: 'The endpoint answered 401: it did not take the request for genuine. Check that it has the signing secret of this endpoint; its answer may say more.',
-  403: 'The endpoint answered 403. Check its signing secret, and any firewall before it; its answer may say more.',
+  401: 'The endpoint answered 401: it did not take the request for genuine. Check that it has the signing secret of this endpoint, and that its credentials here, if it wants any, are right; its answer may say more.',
+  403: 'The endpoint answered 403. Check its signing secret, its credentials if it wants any, and any firewall before it; its answer may say more.',
   404: 'The endpoint answered 404: nothing is at that path. Check the URL.',
   405: 'The endpoint answered 405: it does not take this method at that path. Check the URL and the method.',
   410: 'The endpoint answered 410 Gone: it wants nothing more. Anything but a test disables it for that: mend its URL and resume it, or delete it.',

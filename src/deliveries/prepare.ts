@@ -8,8 +8,16 @@ import {
   type TenantId,
   timeOf,
 } from '../../schema/ids.ts'
-import type { AttemptTrigger, DeliveryState, EndpointState, HttpMethod, Ordering } from '../../schema/states.ts'
+import type {
+  AttemptTrigger,
+  CredentialPart,
+  DeliveryState,
+  EndpointState,
+  HttpMethod,
+  Ordering,
+} from '../../schema/states.ts'
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { type EndpointCredentials, NO_CREDENTIALS, openCredentials } from '../endpoints/credentials.ts'
 import { secretContext } from '../endpoints/secrets.ts'
 import { type Sql, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -46,6 +54,7 @@ export type Prepared = {
     ratePerSecond: number | null
     ordering: Ordering
     secrets: string[]
+    credentials: EndpointCredentials
   }
   webhookId: string
   contentType: string
@@ -97,6 +106,8 @@ type EndpointRow = {
   ratePerSecond: number | null
   ordering: Ordering
   secrets: Buffer[] | null
+  credentialParts: CredentialPart[] | null
+  credentials: Buffer[] | null
 }
 
 /** Reads what a batch of claims needs: two statements for the whole batch, in one round trip. */
@@ -136,7 +147,11 @@ function assemble(
   const prepared: Prepared = {
     claim,
     delivery: deliveryOf(row),
-    endpoint: { url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering, secrets: [] },
+    endpoint: {
+      ...{ url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering },
+      secrets: [],
+      credentials: NO_CREDENTIALS,
+    },
     webhookId,
     contentType: 'application/json',
     body: Buffer.alloc(0),
@@ -145,6 +160,11 @@ function assemble(
     if (row.payload === null || row.occurredAt === null) throw new Error('The event is no longer kept')
     const context = secretContext(tenantId, endpointId)
     prepared.endpoint.secrets = (endpoint.secrets ?? []).map((sealed) => sealer.open(sealed, context))
+    const parts = (endpoint.credentialParts ?? []).map((part, index) => ({
+      part,
+      sealed: endpoint.credentials?.[index] as Buffer,
+    }))
+    prepared.endpoint.credentials = openCredentials(sealer, { tenantId, endpointId }, parts)
     const createdAt = toDate(row.occurredAt)
     Object.assign(
       prepared,
@@ -198,12 +218,17 @@ async function readEndpoints(
   const ids = [...new Set(claims.map((claim) => claim.data.endpoint))]
   const rows = await sql<EndpointRow[]>`
     select endpoint.id, tenant_id as "tenantId", url, description, method, state, timeout_seconds as "timeoutSeconds",
-      retry_policy as "retryPolicy", rate_per_second as "ratePerSecond", ordering, signing.secrets
+      retry_policy as "retryPolicy", rate_per_second as "ratePerSecond", ordering, signing.secrets,
+      proof.parts as "credentialParts", proof.sealed as credentials
     from postrider.endpoints endpoint
     cross join lateral (
       select array_agg(sealed order by created_at desc, id desc) as secrets from postrider.secrets
       where endpoint_id = endpoint.id and (signs_until is null or signs_until > ${now.toISOString()})
     ) signing
+    cross join lateral (
+      select array_agg(part order by part) as parts, array_agg(sealed order by part) as sealed
+      from postrider.endpoint_credentials where endpoint_id = endpoint.id
+    ) proof
     where endpoint.id = any(${ids as never}::uuid[]) and deleted_at is null`
   return new Map(rows.map((row) => [row.id, row]))
 }

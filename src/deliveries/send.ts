@@ -1,8 +1,10 @@
 import { newId } from '../../schema/ids.ts'
 import type { NewAttempt } from '../attempts/record.ts'
-import { type Egress, type EgressResult, notSent } from '../egress/request.ts'
+import { type EgressResult, notSent } from '../egress/request.ts'
+import type { Header } from '../endpoints/headers.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { VERSION } from '../version.ts'
+import { type ExchangeContext, exchange } from './exchange.ts'
 import { type Outcome, outcomeOf } from './outcome.ts'
 import type { Prepared } from './prepare.ts'
 import { DEFAULT_RETRY_POLICY } from './retry-policy.ts'
@@ -12,15 +14,13 @@ import { signStandard } from './sign.ts'
 /** A request that was made, what came of it, and what that means for its delivery. */
 export type Sent = { prepared: Prepared; attempt: NewAttempt; settlement: Settlement }
 
-export type SendContext = { egress: Egress; clock: Clock }
+export type SendContext = ExchangeContext & { clock: Clock }
 
 /** Makes one attempt. What the receiver or the network does is an outcome; a rejection is our own fault. */
-export async function send({ egress, clock }: SendContext, prepared: Prepared): Promise<Sent> {
-  const { endpoint, body } = prepared
+export async function send(context: SendContext, prepared: Prepared): Promise<Sent> {
+  const { clock } = context
   const startedAt = clock.now()
-  const headers = headersOf(prepared)
-  const { url, method, timeoutSeconds } = endpoint
-  const result = await egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 })
+  const { result, headers } = await exchange(context, prepared, headersOf(prepared))
   return conclude(prepared, startedAt, headers, result, clock.now())
 }
 
@@ -34,10 +34,10 @@ export function failInternally({ clock }: Pick<SendContext, 'clock'>, prepared: 
   return conclude(prepared, now, [], notSent(failure), now)
 }
 
-function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepared): [string, string][] {
+function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepared): Header[] {
   // By the wall clock: it is what receivers compare with theirs.
   const timestamp = Math.floor(Date.now() / 1000)
-  const order: [string, string][] = delivery.sequence === null ? [] : [['webhook-sequence', String(delivery.sequence)]]
+  const order: Header[] = delivery.sequence === null ? [] : [['webhook-sequence', String(delivery.sequence)]]
   return [
     ['content-type', contentType],
     ['user-agent', `Postrider/${VERSION}`],
@@ -51,7 +51,7 @@ function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepare
 }
 
 /** With what undici and the egress add to every request, in the order in which it goes over the wire. */
-function asSent(url: string, headers: readonly [string, string][], body: Buffer): [string, string][] {
+function asSent(url: string, headers: readonly Header[], body: Buffer): Header[] {
   return [
     ['host', new URL(url).host],
     ['connection', 'keep-alive'],
@@ -64,7 +64,7 @@ function asSent(url: string, headers: readonly [string, string][], body: Buffer)
 function conclude(
   prepared: Prepared,
   startedAt: Date,
-  headers: [string, string][],
+  headers: readonly Header[],
   result: EgressResult,
   now: Date,
 ): Sent {
@@ -78,7 +78,7 @@ function conclude(
 function attemptOf(
   { delivery, endpoint, body }: Prepared,
   startedAt: Date,
-  requestHeaders: [string, string][],
+  requestHeaders: readonly Header[],
   result: EgressResult,
   outcome: Outcome,
 ): NewAttempt {

@@ -6,6 +6,7 @@ import { timedOut } from './established.ts'
 import { classify } from './failures.ts'
 import { blocked, createGate, type GateOptions } from './gate.ts'
 import { createHandshake } from './handshake.ts'
+import type { TlsIdentity } from './identity.ts'
 import type { Answer } from './name-servers.ts'
 import type { Opening } from './opening.ts'
 import { createTunnel, type Tunnel } from './proxy.ts'
@@ -16,7 +17,13 @@ import type { Target } from './target.ts'
 export type { Dial } from './dialing.ts'
 
 /** `deadlineAt` is when the whole attempt must be over, by `performance.now()`. */
-export type Connector = (target: Target, opening: Opening, signal: AbortSignal, deadlineAt: number) => Promise<Socket>
+export type Connector = (
+  target: Target,
+  opening: Opening,
+  signal: AbortSignal,
+  deadlineAt: number,
+  identity?: TlsIdentity | null,
+) => Promise<Socket>
 
 export type ConnectorOptions = GateOptions & {
   dial?: Dial
@@ -41,7 +48,7 @@ export function createConnector(options: ConnectorOptions): Connector {
     proxy === null
       ? ({ address, port }, _opening, signal, timeoutMs) => dialOne(dial, { address, port }, signal, timeoutMs)
       : createTunnel({ proxy, dial, lookUp: lookUpProxy, log, handshake: secure })
-  return async (target, opening, signal, deadlineAt) => {
+  return async (target, opening, signal, deadlineAt, identity = null) => {
     const addresses = await gate(target, opening, signal)
     opening.phase = 'connect'
     const until = performance.now() + Math.min(connectTimeoutMs, sparedMs(deadlineAt - performance.now()))
@@ -50,7 +57,7 @@ export function createConnector(options: ConnectorOptions): Connector {
       opening.phase = 'open'
       return tcp
     }
-    return secure(tcp, target.hostname, opening, signal)
+    return secure(tcp, target.hostname, opening, signal, identity)
   }
 }
 

@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import { adviceFor, classify, EgressError, type EgressFailure, failureOf } from './failures.ts'
 import { asksForCertificate } from './handshake.ts'
 import { flatHeaders, pairsOf, sizeOf } from './headers.ts'
+import { inTheLightOf, type TlsIdentity } from './identity.ts'
 import { lateIn } from './late.ts'
 import type { Line, Lines } from './lines.ts'
 import type { Opening } from './opening.ts'
@@ -18,6 +19,8 @@ export type EgressRequest = {
   body: Buffer
   /** One deadline over resolving, connecting, headers and body. */
   deadlineMs: number
+  /** The client certificate to show, over https. */
+  identity?: TlsIdentity | null
 }
 
 /** What came of a request. An expected failure is a value: null `failure` means that status line and headers came in. */
@@ -112,7 +115,7 @@ export function createExchange(request: EgressRequest, context: ExchangeContext)
 
 function start(exchange: Exchange, fresh: boolean): void {
   const { url, request, headers } = exchange
-  const line = exchange.lines.take(url, exchange.startedAt + request.deadlineMs, fresh)
+  const line = exchange.lines.take(url, exchange.startedAt + request.deadlineMs, fresh, request.identity)
   exchange.line = line
   exchange.takenAt = performance.now()
   exchange.reused = false
@@ -211,7 +214,7 @@ function onError(exchange: Exchange, line: Line, error: Error): void {
     start(exchange, true)
     return
   }
-  const refined = refine(exchange, line, error)
+  const refined = inTheLightOf(exchange.request.identity, refine(exchange, line, error))
   if (classify(refined) === 'INTERNAL') exchange.log.error({ err: refined }, 'a request failed for a reason of our own')
   abandon(exchange, refined)
 }

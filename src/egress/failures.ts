@@ -30,14 +30,14 @@ const MESSAGES: Record<AttemptErrorClass, string> = {
   TLS_HOSTNAME: 'The certificate of the server is made out to another host name than that of the URL.',
   TLS_PROTOCOL: 'The TLS handshake failed. Check that the port speaks TLS, version 1.2 or newer.',
   TLS_CLIENT_CERTIFICATE:
-    'The server asks for a client certificate, and there is none to show. Let it take requests without one.',
+    'The server asks for a client certificate, and this endpoint has none. Give it one, or let the server take requests without.',
   RESET:
     'The server closed the connection before status line and headers were complete. Look for crashes, restarts, limits on body size, and proxies that give up.',
   TIMEOUT: 'The server did not answer in time. Answer first and do the work afterwards.',
   PROTOCOL: 'What the server answered is not valid HTTP/1.1. Check that the port speaks HTTP.',
   HTTP_STATUS: 'The server answered with a status that is not 2xx.',
   HEADERS_TOO_LARGE: 'The headers of the answer are larger than 16 KiB. Set no cookies on this path.',
-  OAUTH: 'No access token could be had.',
+  OAUTH: 'No access token could be had from the token URL of this endpoint.',
   PROXY: 'The egress proxy failed.',
   INTERNAL: 'Something went wrong on our side.',
 }

@@ -3,25 +3,30 @@ import { isIP, type Socket } from 'node:net'
 import {
   createSecureContext,
   type DetailedPeerCertificate,
+  type SecureContext,
   type SecureContextOptions,
   type TLSSocket,
   connect as tlsConnect,
 } from 'node:tls'
 import { established } from './established.ts'
 import { adviceFor, classify, EgressError } from './failures.ts'
+import type { TlsIdentity } from './identity.ts'
 import type { Opening } from './opening.ts'
 import { adviceOnTls } from './tls-failures.ts'
 
 /** Makes an open connection a TLS one, to the server that the certificate must be made out to. */
-export type Handshake = (tcp: Socket, hostname: string, opening: Opening, signal: AbortSignal) => Promise<Socket>
+export type Handshake = (
+  tcp: Socket,
+  hostname: string,
+  opening: Opening,
+  signal: AbortSignal,
+  identity?: TlsIdentity | null,
+) => Promise<Socket>
 
 export function createHandshake(options: SecureContextOptions = {}): Handshake {
-  // One context for all sockets: making one per socket parses the root certificates' settings again each time.
-  let secureContext: ReturnType<typeof createSecureContext> | undefined
-  return async (tcp, hostname, opening, signal) => {
-    // A server could begin the handshake anew without end: 3,900 times in half a second, at our cost as well as its own.
-    const secureOptions = (options.secureOptions ?? 0) | constants.SSL_OP_NO_RENEGOTIATION
-    secureContext ??= createSecureContext({ ...options, secureOptions })
+  const contextFor = createContexts(options)
+  return async (tcp, hostname, opening, signal, identity = null) => {
+    const secureContext = contextFor(identity)
     opening.phase = 'tls'
     const startedAt = performance.now()
     const socket = tlsConnect({
@@ -38,7 +43,7 @@ export function createHandshake(options: SecureContextOptions = {}): Handshake {
     try {
       await established(socket, 'secureConnect', signal, null)
     } catch (error) {
-      throw explained(error, seen, hostname)
+      throw explained(error, seen, hostname, identity !== null && asksForCertificate(socket))
     } finally {
       clearInterval(seen.timer)
       opening.tlsMs = performance.now() - startedAt
@@ -49,12 +54,36 @@ export function createHandshake(options: SecureContextOptions = {}): Handshake {
   }
 }
 
+// Each holds a key and a certificate, some 20 KiB; made anew it costs a millisecond.
+const MOST_CONTEXTS = 1000
+
+/** One context for all sockets of an identity: making one per socket parses certificates and settings again each time. */
+function createContexts(options: SecureContextOptions): (identity: TlsIdentity | null) => SecureContext {
+  // A server could begin the handshake anew without end: 3,900 times in half a second, at our cost as well as its own.
+  const secureOptions = (options.secureOptions ?? 0) | constants.SSL_OP_NO_RENEGOTIATION
+  const contexts = new Map<string, SecureContext>()
+  return (identity) => {
+    const key = identity?.key ?? ''
+    const known = contexts.get(key)
+    // The one used last is the last to go.
+    contexts.delete(key)
+    if (known !== undefined) contexts.set(key, known)
+    if (known !== undefined) return known
+    const own = identity === null ? {} : { cert: identity.certificatePem, key: identity.privateKeyPem }
+    const ca = identity?.caPem ? { ca: identity.caPem } : {}
+    const context = createSecureContext({ ...options, ...own, ...ca, secureOptions })
+    if (contexts.size >= MOST_CONTEXTS) contexts.delete(contexts.keys().next().value as string)
+    contexts.set(key, context)
+    return context
+  }
+}
+
 /** How many bytes have come in, those that TLS swallows included. */
 export function bytesReceived(socket: Socket): number {
   return (carriers.get(socket) ?? socket).bytesRead
 }
 
-/** Whether the server asked for a certificate of ours in the handshake, which we never have. */
+/** Whether the server asked for a certificate of ours in the handshake. */
 export function asksForCertificate(socket: Socket): boolean {
   return asking.has(socket)
 }
@@ -104,14 +133,25 @@ function watch(socket: TLSSocket, tcp: Socket): Seen {
   // is only looked at here; the verdict stays Node's. Not getPeerX509Certificate(): after it, Node 24 finds no certificate.
   socket.prependListener('secure', () => {
     seen.certificate = socket.getPeerCertificate(true)
-    // Only a CertificateRequest tells a client which signatures the server would take.
-    if (socket.getSharedSigalgs().length > 0) asking.add(socket)
+    noteRequest(socket)
   })
+  // In TLS 1.2 a server may hang up over a certificate before the handshake is done. Before Node's own listener, too.
+  socket.prependListener('end', () => noteRequest(socket))
   return seen
 }
 
+/** Only a CertificateRequest tells a client which signatures the server would take. */
+function noteRequest(socket: TLSSocket): void {
+  if ((socket.getSharedSigalgs() ?? []).length > 0) asking.add(socket)
+}
+
 /** The error in the words of TLS: whatever ends a handshake is the server's doing, never INTERNAL. */
-function explained(error: unknown, { certificate, received, fault }: Seen, hostname: string): unknown {
+function explained(
+  error: unknown,
+  { certificate, received, fault }: Seen,
+  hostname: string,
+  shownCertificate: boolean,
+): unknown {
   if (fault !== null) return fault
   const code = String((error as NodeJS.ErrnoException).code)
   // TLS 1.2 has no alert of its own for it. But a server that has sent its certificate has agreed to all there is to agree
@@ -120,6 +160,9 @@ function explained(error: unknown, { certificate, received, fault }: Seen, hostn
     return new EgressError('TLS_CLIENT_CERTIFICATE', adviceFor('TLS_CLIENT_CERTIFICATE'), { cause: error })
   }
   const errorClass = classify(error)
+  if (errorClass === 'RESET' && shownCertificate) {
+    return new EgressError('TLS_CLIENT_CERTIFICATE', adviceFor('TLS_CLIENT_CERTIFICATE'), { cause: error })
+  }
   if (errorClass === 'RESET') {
     return new EgressError('RESET', 'The server closed the connection during the TLS handshake.', { cause: error })
   }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { Client } from 'undici'
 import type { Connector } from './connector.ts'
 import { EgressError } from './failures.ts'
+import type { TlsIdentity } from './identity.ts'
 import { newOpening, type Opening } from './opening.ts'
 import { targetOf } from './target.ts'
 
@@ -26,8 +27,8 @@ export type Line = {
 }
 
 export type Lines = {
-  /** An idle line to the origin, or a new one; `fresh` never takes an idle one. */
-  take(url: URL, deadlineAt: number, fresh: boolean): Line
+  /** An idle line to the origin that was opened with this very identity, or a new one; `fresh` never takes an idle one. */
+  take(url: URL, deadlineAt: number, fresh: boolean, identity?: TlsIdentity | null): Line
   /** Gives a line back after a complete exchange. */
   release(line: Line): void
   close(): Promise<void>
@@ -48,17 +49,17 @@ export function createLines(options: LinesOptions): Lines {
   const isOld = ({ openedAt }: Line) => performance.now() - openedAt > options.longestLifeMs
 
   const removeIdle = (line: Line) => {
-    const origin = all.get(line) as string
-    const lines = idle.get(origin)
+    const place = all.get(line) as string
+    const lines = idle.get(place)
     const index = lines?.indexOf(line) ?? -1
     if (lines === undefined || index === -1) return false
     lines.splice(index, 1)
-    if (lines.length === 0) idle.delete(origin)
+    if (lines.length === 0) idle.delete(place)
     return true
   }
 
-  const openLine = (url: URL) => {
-    const line = newLine(url, {
+  const openLine = (url: URL, identity: TlsIdentity | null) => {
+    const line = newLine(url, identity, {
       ...options,
       // A line without a socket is worth nothing once idle; one with a request in hand is its exchange's to end.
       onDisconnect: (line) => {
@@ -69,28 +70,28 @@ export function createLines(options: LinesOptions): Lines {
         all.delete(line)
       },
     })
-    all.set(line, url.origin)
+    all.set(line, placeOf(url, identity))
     return line
   }
 
   return {
-    take(url, deadlineAt, fresh) {
-      const lines = fresh ? undefined : idle.get(url.origin)
+    take(url, deadlineAt, fresh, identity = null) {
+      const lines = fresh ? undefined : idle.get(placeOf(url, identity))
       for (let line = lines?.at(-1); line !== undefined; line = lines?.at(-1)) {
         removeIdle(line)
         if (line.socket !== null && !line.socket.destroyed && !isOld(line)) return Object.assign(line, { deadlineAt })
         line.end()
       }
-      return Object.assign(openLine(url), { deadlineAt })
+      return Object.assign(openLine(url, identity), { deadlineAt })
     },
     release(line) {
-      const origin = all.get(line)
-      if (origin === undefined) return
+      const place = all.get(line)
+      if (place === undefined) return
       // Answered before it was fully sent: the next request would wait behind bytes that nobody reads.
       const { socket } = line
       if (socket === null || socket.destroyed || socket.writableLength > 0 || isOld(line)) return line.end()
-      const lines = idle.get(origin)
-      if (lines === undefined) idle.set(origin, [line])
+      const lines = idle.get(place)
+      if (lines === undefined) idle.set(place, [line])
       else lines.push(line)
     },
     async close() {
@@ -101,9 +102,17 @@ export function createLines(options: LinesOptions): Lines {
   }
 }
 
+/** Whoever has shown a certificate on a socket speaks for its owner there. No origin holds a space. */
+const placeOf = ({ origin }: URL, identity: TlsIdentity | null) =>
+  identity === null ? origin : `${origin} ${identity.key}`
+
 type LineOptions = LinesOptions & { onDisconnect: (line: Line) => void; onEnd: (line: Line) => void }
 
-function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, onEnd }: LineOptions): Line {
+function newLine(
+  url: URL,
+  identity: TlsIdentity | null,
+  { connector, maxHeaderBytes, idleMs, onDisconnect, onEnd }: LineOptions,
+): Line {
   const ended = new AbortController()
   const target = targetOf(url)
   if (target === null) throw new EgressError('INTERNAL', `Cannot send to a ${url.protocol} URL.`)
@@ -120,7 +129,7 @@ function newLine(url: URL, { connector, maxHeaderBytes, idleMs, onDisconnect, on
     connect: (_options, callback) => {
       line.opening = newOpening()
       line.served = 0
-      connector(target, line.opening, ended.signal, line.deadlineAt)
+      connector(target, line.opening, ended.signal, line.deadlineAt, identity)
         .then(
           (socket) => {
             line.socket = socket

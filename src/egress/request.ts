@@ -11,6 +11,7 @@ import type { Hosts } from './url-rules.ts'
 
 export type { EgressRequest, EgressResult } from './exchange.ts'
 export type { EgressFailure } from './failures.ts'
+export type { TlsIdentity } from './identity.ts'
 
 /** The one door to other people's servers. */
 export type Egress = {

@@ -19,7 +19,7 @@ const CLASS_OF_CODE: Record<string, AttemptErrorClass> = {
 const UNTRUSTED =
   /^(UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_IN_CHAIN$|CERT_|CRL_|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$|ERROR_IN_C)/
 
-// RFC 8446, section 6.2: what a server says of a client's certificate. We show none, so each means that it wants one.
+// RFC 8446, section 6.2: what a server says of a client's certificate: that it wants one, or does not take the one shown.
 const OF_OUR_CERTIFICATE =
   /_ALERT_(NO_CERTIFICATE|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN|REQUIRED)|UNKNOWN_CA|ACCESS_DENIED)$/
 

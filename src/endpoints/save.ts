@@ -6,7 +6,7 @@ import type { AuditAction } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
-import type { Db } from '../postgres/client.ts'
+import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Sealer } from '../sealing/sealer.ts'
@@ -14,6 +14,7 @@ import { reachOf, type Viewer } from '../tenants/access.ts'
 import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
+import { type CredentialSettings, eraseCredentials, type Place, saveCredentials } from './credentials.ts'
 import type { Endpoint } from './find.ts'
 import {
   type EndpointColumns,
@@ -26,7 +27,7 @@ import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
 
 export type SaveContext = SettingRules & {
   db: Pick<Db, 'orm'>
-  sealer: Pick<Sealer, 'seal'>
+  sealer: Pick<Sealer, 'seal' | 'open'>
   wake: Pick<Wake, 'signal'>
   clock: Clock
 }
@@ -39,9 +40,9 @@ const NEW_START = {
   allowanceChangedAt: null,
 } as const
 
-export type NewEndpoint = EndpointSettings & { url: string; secret?: string | null | undefined }
+export type NewEndpoint = EndpointSettings & CredentialSettings & { url: string; secret?: string | null | undefined }
 
-/** Makes an endpoint and its signing secret, which is returned in the clear this once. */
+/** Makes an endpoint with its credentials and its signing secret, which is returned in the clear this once. */
 export async function createEndpoint(
   context: SaveContext,
   viewer: Viewer,
@@ -58,7 +59,8 @@ export async function createEndpoint(
     const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
     const [created] = await tx.insert(endpoints).values(row).returning()
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
-    await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url } }, now)
+    const told = await saveCredentials(tx, context, { ...row, urlBefore: null }, settings, now)
+    await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url, ...told } }, now)
     return created as Endpoint
   })
   return { endpoint, secret }
@@ -69,7 +71,7 @@ export async function updateEndpoint(
   context: SaveContext,
   viewer: Viewer,
   id: EndpointId,
-  input: EndpointSettings,
+  input: EndpointSettings & CredentialSettings,
 ): Promise<Endpoint> {
   const settings = readSettings(input, ['input'], context)
   // What the old address answered says nothing about the new one.
@@ -78,7 +80,11 @@ export async function updateEndpoint(
   const look = settings.onBlocked === undefined ? {} : { backlog: true }
   const order = settings.ordering === undefined ? {} : { orderingChangedAt: context.clock.now() }
   const changes = { ...settings, ...start, ...look, ...order }
-  return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings })
+  const { headers, credentials, clientCertificate } = input
+  const mentioned = [input.url, headers, credentials, clientCertificate].some((value) => value !== undefined)
+  const also = (tx: Pick<Orm, 'select' | 'insert' | 'delete'>, place: Place) =>
+    saveCredentials(tx, context, place, { headers, credentials, clientCertificate }, context.clock.now())
+  return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings, ...(mentioned ? { also } : {}) })
 }
 
 /** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */
@@ -110,6 +116,7 @@ export async function deleteEndpoint(
     const [gone] = await tx.update(endpoints).set(changes).where(living(viewer, id)).returning()
     if (!gone) throw notFound(id)
     await eraseSecrets(tx, id)
+    await eraseCredentials(tx, id)
     await recordAction(tx, viewer, about('ENDPOINT_DELETE', gone), now)
     return gone
   })
@@ -119,15 +126,19 @@ export async function deleteEndpoint(
   return deleted
 }
 
-type Told = { action: AuditAction; settings?: Partial<EndpointColumns> }
+type Told = {
+  action: AuditAction
+  settings?: Partial<EndpointColumns>
+  also?: (tx: Pick<Orm, 'select' | 'insert' | 'delete'>, place: Place) => Promise<Record<string, unknown>>
+}
 
-/** `settings`: what is told of the change in the audit log, beside what was there before. */
+/** `settings`: what is told of the change in the audit log, beside what was there before; `also` does more, and says what. */
 async function change(
   { db, wake, clock }: SaveContext,
   viewer: Viewer,
   id: EndpointId,
   changes: PgUpdateSetSource<typeof endpoints>,
-  { action, settings = {} }: Told,
+  { action, settings = {}, also }: Told,
 ): Promise<Endpoint> {
   const now = clock.now()
   const changed = await db.orm.transaction(async (tx) => {
@@ -138,7 +149,8 @@ async function change(
       .set({ ...changes, updatedAt: now })
       .where(eq(endpoints.id, id))
       .returning()
-    const details = differences(before, settings)
+    const told = await also?.(tx, { ...(after as Endpoint), urlBefore: before.url })
+    const details = { ...differences(before, settings), ...told }
     await recordAction(tx, viewer, { ...about(action, before), details }, now)
     return after as Endpoint
   })

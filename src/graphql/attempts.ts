@@ -5,7 +5,7 @@ import { builder } from './builder.ts'
 import { AttemptErrorClassEnum, AttemptTriggerEnum, HttpMethodEnum } from './enums.ts'
 import { AttemptConnection, AttemptRef, DeliveryRef, NodeRef } from './refs.ts'
 
-const HeaderRef = builder.objectRef<[name: string, value: string]>('Header').implement({
+export const HeaderRef = builder.objectRef<[name: string, value: string]>('Header').implement({
   description: 'An HTTP header.',
   fields: (t) => ({
     name: t.string({ description: 'Its name, like `content-type`.', resolve: ([name]) => name }),
@@ -22,7 +22,8 @@ const AttemptRequestRef = builder.objectRef<Attempt>('AttemptRequest').implement
     url: t.exposeString('url', { description: 'The URL at that time.' }),
     headers: t.field({
       type: [HeaderRef],
-      description: 'The headers as sent.',
+      description:
+        'The headers as sent, in order. The values of custom headers and the secret in `authorization` are `********`.',
       resolve: ({ requestHeaders }) => readHeaders(requestHeaders),
     }),
     body: t.string({
@@ -35,7 +36,7 @@ const AttemptRequestRef = builder.objectRef<Attempt>('AttemptRequest').implement
 })
 
 const AttemptResponseRef = builder.objectRef<Attempt>('AttemptResponse').implement({
-  description: 'What came back.',
+  description: 'What came back. Where it repeats a custom header or a credential of ours, there are stars.',
   fields: (t) => ({
     status: t.int({ description: 'The HTTP status, like 200.', resolve: ({ status }) => status as number }),
     headers: t.field({

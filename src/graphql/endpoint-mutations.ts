@@ -1,6 +1,7 @@
 import type { Endpoint } from '../endpoints/find.ts'
 import { builder } from './builder.ts'
 import { deliveryPayload } from './deliveries.ts'
+import { CREDENTIAL_FIELDS } from './endpoint-credentials.ts'
 import { HttpMethodEnum, OnBlockedEnum, OrderingEnum } from './enums.ts'
 import { type Answer, payload, payloadOf } from './errors.ts'
 import { EndpointRef } from './refs.ts'
@@ -70,6 +71,9 @@ const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
       description:
         'A signing secret of your own: `whsec_` and the base64 of 24 to 64 random bytes. Absent: one is made.',
     }),
+    headers: t.field(CREDENTIAL_FIELDS.create.headers),
+    credentials: t.field(CREDENTIAL_FIELDS.create.credentials),
+    clientCertificate: t.field(CREDENTIAL_FIELDS.create.clientCertificate),
     retry: t.field({
       type: RetryPolicyInput,
       description: `When failed attempts are repeated. Default: ${RETRY_DEFAULT}.`,
@@ -102,6 +106,9 @@ const EndpointUpdateInput = builder.inputType('EndpointUpdateInput', {
     description: t.string({ description: 'A note for people, up to 1024 characters. Null: none.' }),
     eventTypes: t.stringList({ description: `${EVENT_TYPES} Null: every type. ${OPERATIONAL}` }),
     method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Null: POST.' }),
+    headers: t.field(CREDENTIAL_FIELDS.update.headers),
+    credentials: t.field(CREDENTIAL_FIELDS.update.credentials),
+    clientCertificate: t.field(CREDENTIAL_FIELDS.update.clientCertificate),
     retry: t.field({
       type: RetryPolicyInput,
       description: `When failed attempts are repeated. Null: ${RETRY_DEFAULT}.`,
@@ -216,7 +223,8 @@ builder.mutationFields((t) => ({
   }),
   endpointDelete: t.field({
     type: EndpointDeletePayload,
-    description: 'Deletes an endpoint: its secrets are erased, its pending deliveries cancelled. History stays.',
+    description:
+      'Deletes an endpoint: its secrets and credentials are erased, its pending deliveries cancelled. History stays.',
     authScopes: { manage: true },
     args: { id: t.arg.id(ID) },
     resolve: (_, { id }, { viewer, endpoints }) => payload('endpoint', () => endpoints.delete(viewer, id)),

@@ -5,6 +5,7 @@ import type {
   AllowanceReason,
   AttemptTrigger,
   AuditAction,
+  CredentialsKind,
   DeliveryState,
   DeliveryWait,
   DisabledReason,
@@ -12,6 +13,7 @@ import type {
   EndpointState,
   FailedReason,
   HttpMethod,
+  OAuth2Authentication,
   OnBlocked,
   Ordering,
   ReplayFailure,
@@ -39,6 +41,25 @@ export const ScopeEnum = enumType<Scope>('Scope', 'What a credential may do.', {
   ADMIN:
     'Everything in its tenant, with the other scopes: its API keys and portal sessions, too. An instance-wide key: in all tenants, and the tenants themselves.',
 })
+
+export const CredentialsKindEnum = enumType<CredentialsKind>(
+  'EndpointCredentialsKind',
+  'What the header `authorization` is made of.',
+  {
+    BASIC: 'User name and password.',
+    BEARER: 'A token that is always the same.',
+    OAUTH2_CLIENT_CREDENTIALS: 'Access tokens from an OAuth 2.0 authorization server.',
+  },
+)
+
+export const OAuth2AuthenticationEnum = enumType<OAuth2Authentication>(
+  'OAuth2Authentication',
+  'How client id and secret are sent to a token URL (RFC 6749, section 2.3.1).',
+  {
+    HEADER: 'In the header `authorization`, as HTTP Basic. Every server that follows the RFC takes it.',
+    BODY: 'In the body, as `client_id` and `client_secret`: for servers that take nothing else.',
+  },
+)
 
 export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Whether an endpoint is sent to.', {
   ACTIVE: 'Deliveries go out.',
@@ -168,13 +189,14 @@ export const AttemptErrorClassEnum = enumType<AttemptErrorClass>(
     TLS_UNTRUSTED: 'The certificate is not signed by an authority that is trusted, or an intermediate one is missing.',
     TLS_HOSTNAME: 'The certificate is for another host name.',
     TLS_PROTOCOL: 'No TLS version or cipher in common, or no TLS at all behind that port.',
-    TLS_CLIENT_CERTIFICATE: 'The server wants a client certificate, and there is none.',
+    TLS_CLIENT_CERTIFICATE:
+      'The server wants a client certificate, and there is none, or it did not accept the one that the endpoint has.',
     RESET: 'The connection was closed before status line and headers were complete.',
     TIMEOUT: 'No answer within `timeoutSeconds`.',
     PROTOCOL: 'The answer is not HTTP.',
     HTTP_STATUS: 'Answered with a status other than 200–299.',
     HEADERS_TOO_LARGE: 'The headers of the answer exceed 16 KiB, or are more than 200.',
-    OAUTH: 'No access token could be obtained for the endpoint.',
+    OAUTH: 'No access token could be had for the endpoint: its token URL failed, or refused its OAuth 2.0 credentials.',
     PROXY: 'The proxy that Postrider sends through failed: not the endpoint’s fault.',
     INTERNAL: 'A fault in Postrider; the delivery is tried again.',
   },

@@ -24,6 +24,17 @@ export const SEALED_COLUMNS = {
     place: ['tenant_id', 'endpoint_id'],
     context: ([tenantId, endpointId]) => `${tenantId}/${endpointId}`,
   },
+  endpointCredentials: {
+    table: 'endpoint_credentials',
+    column: 'sealed',
+    what: 'endpoint credential',
+    place: ['tenant_id', 'endpoint_id', 'part'],
+    context: ([tenantId, endpointId, part]) => `${part}:${tenantId}/${endpointId}`,
+  },
 } as const satisfies Record<string, SealedColumn>
 
 export const sealedColumns = (): SealedColumn[] => Object.values(SEALED_COLUMNS)
+
+/** Those that belong to an endpoint, and go with it. */
+export const sealedOfEndpoints = (): SealedColumn[] =>
+  sealedColumns().filter(({ place }) => place.includes('endpoint_id'))

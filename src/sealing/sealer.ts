@@ -39,6 +39,8 @@ const VERSION = 1
 const KEY_ID_END = 9
 const NONCE_END = KEY_ID_END + 12
 const TAG_END = NONCE_END + 16
+// A custom header list may have 128 KiB; ten thousand of those would take gigabytes.
+const LONGEST_REMEMBERED = 8 * 1024
 
 /**
  * The keys newest first: the first seals, all open. The last `remember` values opened are kept in memory, because opening
@@ -71,7 +73,7 @@ export function createSealer(keys: readonly MasterKey[], { remember = 10_000 } =
         throw new SealError('MASTER_KEY_MISSING', keyId, `the master key ${keyId} is needed and was not given`)
       }
       const plain = decrypt(buffer, key, context)
-      opened.set(place, plain)
+      if (buffer.length <= LONGEST_REMEMBERED) opened.set(place, plain)
       // A Map keeps the order of insertion: the first is the oldest.
       if (opened.size > remember) opened.delete(opened.keys().next().value as string)
       return plain

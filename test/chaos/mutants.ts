@@ -45,10 +45,11 @@ export const MUTANTS: Record<string, Mutant> = {
     edits: {
       'src/deliveries/send.ts': [
         {
-          find: 'const result = await egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 })',
-          put: `Object.assign(prepared, {
+          find: 'const { result, headers } = await exchange(context, prepared, headersOf(prepared))',
+          put: `const headers = headersOf(prepared)
+  Object.assign(prepared, {
     sendAfterwards() {
-      egress.send({ url, method, headers, body, deadlineMs: timeoutSeconds * 1000 }).catch(() => {})
+      exchange(context, prepared, headers).catch(() => {})
     },
   })
   const result: any = {

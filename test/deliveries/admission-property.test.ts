@@ -168,7 +168,7 @@ async function work(engine: Engine, most: number, statuses: readonly number[]): 
     send: async () => ({ ...answer, status: statuses[n++ % statuses.length] as number }),
     close: async () => {},
   }
-  const results = await Promise.all(batch.ready.map((prepared) => send({ egress, clock: engine.clock }, prepared)))
+  const results = await Promise.all(batch.ready.map((prepared) => send({ ...engine, egress }, prepared)))
   await settle(engine, results)
   await hold(engine, batch)
 }

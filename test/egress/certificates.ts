@@ -60,6 +60,16 @@ export const weak = {
   ciphers: 'DEFAULT@SECLEVEL=0',
 }
 
+/** For clients. */
+export const client = server({ name: 'client', issuer: root })
+export const otherClient = server({ name: 'other client', issuer: root, key: authorityKey })
+export const clientByIntermediate = server({ name: 'client', issuer: intermediate }, intermediate)
+export const expiredClient = server({ name: 'old client', issuer: root, to: EXPIRED_ON })
+export const earlyClient = server({ name: 'early client', issuer: root, from: VALID_FROM })
+export const strangeClient = server({ name: 'client of a stranger', issuer: stranger })
+export const strangeAuthority = stranger.pem
+export const oldAuthority = oldIntermediate.pem
+
 /** A certificate with those of the chain that are sent with it. */
 function server(wanted: Wanted, ...chain: Issued[]): ServerCertificate {
   const { key, pem } = issue(wanted)

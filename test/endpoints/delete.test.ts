@@ -10,8 +10,7 @@ test('what waits for a deleted endpoint is cancelled, however much it is', async
   for (let i = 0; i < 5; i++) await engine.publish(500)
   await eventually(async () => expect(await engine.deliveries(endpoint)).toHaveLength(2500))
 
-  const sealer = { seal: () => Buffer.alloc(0) }
-  await deleteEndpoint({ ...engine, sealer }, engine.viewer, endpoint)
+  await deleteEndpoint(engine, engine.viewer, endpoint)
 
   await eventually(async () => {
     const rows = await engine.deliveries(endpoint)

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { publicId, type TenantId } from '../../schema/ids.ts'
-import { SEALED_OF_ENDPOINTS } from '../../src/endpoints/delete-all.ts'
 import { startReplay } from '../../src/replays/start.ts'
 import { deleteTenant } from '../../src/retention/delete-tenant.ts'
+import { sealedOfEndpoints } from '../../src/sealing/columns.ts'
 import { createTenant } from '../../src/tenants/save.ts'
 import { startApi } from '../graphql/api.ts'
 import { openDatabase } from '../support/database.ts'
@@ -152,5 +152,9 @@ test('whatever endpoints keep sealed is erased with their tenant', async () => {
   const tables = await sql`
     select table_name as name from information_schema.columns
     where table_schema = 'postrider' and column_name in ('endpoint_id', 'sealed') group by 1 having count(*) = 2`
-  expect(tables.map(({ name }) => name).sort()).toEqual(SEALED_OF_ENDPOINTS.toSorted())
+  expect(tables.map(({ name }) => name).sort()).toEqual(
+    sealedOfEndpoints()
+      .map(({ table }) => table)
+      .sort(),
+  )
 })

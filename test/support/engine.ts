@@ -5,6 +5,7 @@ import { attempts } from '../../schema/tables/attempts.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import { endpoints, type StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
 import { createFeed } from '../../src/attempts/feed.ts'
+import { createAccessTokens } from '../../src/deliveries/access-tokens.ts'
 import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
 import { createEgress, type EgressOptions } from '../../src/egress/request.ts'
@@ -139,6 +140,7 @@ export async function startEngine(options: EngineOptions = {}) {
     redeliverer,
     sealer,
     egress,
+    tokens: createAccessTokens({ egress, clock }),
     urlRules,
     longestScheduleSeconds: longestScheduleSeconds(retention.bodyDays),
     healthRules,

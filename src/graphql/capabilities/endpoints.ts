@@ -1,4 +1,5 @@
 import type { EndpointId } from '../../../schema/ids.ts'
+import { type CredentialSettings, findCredentials } from '../../endpoints/credentials.ts'
 import { type EndpointFilterInput, findEndpoints, listEndpoints } from '../../endpoints/find.ts'
 import type { EndpointSettings } from '../../endpoints/input.ts'
 import {
@@ -24,7 +25,7 @@ export function endpointCapabilities(parts: CapabilityParts) {
     async create(viewer: Viewer, { tenant, ...input }: NewEndpoint & { tenant?: TenantKey }) {
       return createEndpoint(parts, viewer, await resolveTenant(scope, viewer, tenant, ['input', 'tenant']), input)
     },
-    update: async (viewer: Viewer, id: string, input: EndpointSettings) =>
+    update: async (viewer: Viewer, id: string, input: EndpointSettings & CredentialSettings) =>
       updateEndpoint(parts, viewer, known('ep', id), input),
     pause: async (viewer: Viewer, id: string) => pauseEndpoint(parts, viewer, known('ep', id)),
     resume: async (viewer: Viewer, id: string) => resumeEndpoint(parts, viewer, known('ep', id)),
@@ -36,5 +37,6 @@ export function endpointCapabilities(parts: CapabilityParts) {
       return listEndpoints(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },
     byIds: (reach: Reach, ids: readonly EndpointId[]) => findEndpoints(orm, reach, ids),
+    credentials: (reach: Reach, ids: readonly EndpointId[]) => findCredentials(orm, reach, ids),
   }
 }

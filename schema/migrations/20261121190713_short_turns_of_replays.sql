@@ -1,2 +1,0 @@
-CREATE INDEX "deliveries_of_replay" ON "postrider"."deliveries" USING btree ("replay_id","endpoint_id","id") WHERE "postrider"."deliveries"."waiting_for" = 'REPLAY';--> statement-breakpoint
-CREATE INDEX "replay_parts_in_turn" ON "postrider"."replay_parts" USING btree ("replay_id","next_turn_at","endpoint_id") WHERE "postrider"."replay_parts"."next_turn_at" is not null;

@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto'
+import { and, eq, inArray } from 'drizzle-orm'
+import type { EndpointId, TenantId } from '../../schema/ids.ts'
+import type { CredentialPart } from '../../schema/states.ts'
+import {
+  endpointCredentials,
+  type ShownAuthorization,
+  type ShownCertificate,
+  type ShownPart,
+} from '../../schema/tables/endpoint-credentials.ts'
+import type { UrlRules } from '../egress/url-rules.ts'
+import { Mistake } from '../mistake.ts'
+import type { Orm } from '../postgres/client.ts'
+import { SEALED_COLUMNS } from '../sealing/columns.ts'
+import type { Sealer } from '../sealing/sealer.ts'
+import type { Reach } from '../tenants/access.ts'
+import { inReach } from '../tenants/reach.ts'
+import { type Authorization, type AuthorizationInput, readAuthorization, shownAuthorization } from './authorization.ts'
+import {
+  type ClientCertificate,
+  type ClientCertificateInput,
+  readClientCertificate,
+  shownCertificate,
+} from './client-certificate.ts'
+import { type Header, type HeaderInput, readHeaders } from './headers.ts'
+
+type Optional<T> = T | null | undefined
+
+/** What is sent to an endpoint to prove who we are. In an update absent is unchanged, null is none. */
+export type CredentialSettings = {
+  headers?: Optional<readonly HeaderInput[]>
+  credentials?: Optional<AuthorizationInput>
+  clientCertificate?: Optional<ClientCertificateInput>
+}
+
+/** What of it may be seen. */
+export type ShownCredentials = {
+  id: EndpointId
+  headerNames: string[]
+  authorization: ShownAuthorization | null
+  clientCertificate: ShownCertificate | null
+}
+
+/** In the clear, for whoever sends. */
+export type EndpointCredentials = {
+  headers: Header[]
+  authorization: Authorization | null
+  clientCertificate: (ClientCertificate & { fingerprint: string }) | null
+}
+
+export type SealedPart = { part: CredentialPart; sealed: Buffer }
+type Owner = { tenantId: TenantId; endpointId: EndpointId }
+type CredentialsContext = { sealer: Pick<Sealer, 'seal' | 'open'>; urlRules: UrlRules }
+
+/** What a row of `endpoint_credentials` is sealed with besides the master key: none of its parts opens in another's place. */
+export function credentialContext({ tenantId, endpointId }: Owner, part: CredentialPart): string {
+  return SEALED_COLUMNS.endpointCredentials.context([tenantId, endpointId, part])
+}
+
+export const NO_CREDENTIALS: EndpointCredentials = { headers: [], authorization: null, clientCertificate: null }
+
+/** Opens what is stored of an endpoint. */
+export function openCredentials(
+  sealer: Pick<Sealer, 'open'>,
+  owner: Owner,
+  parts: readonly SealedPart[],
+): EndpointCredentials {
+  if (parts.length === 0) return NO_CREDENTIALS
+  const open = (wanted: CredentialPart) => {
+    const found = parts.find(({ part }) => part === wanted)
+    return found === undefined ? null : sealer.open(found.sealed, credentialContext(owner, wanted))
+  }
+  const certificate = JSON.parse(open('CLIENT_CERTIFICATE') ?? 'null') as ClientCertificate | null
+  return {
+    headers: JSON.parse(open('HEADERS') ?? '[]') as Header[],
+    authorization: JSON.parse(open('AUTHORIZATION') ?? 'null') as Authorization | null,
+    clientCertificate: certificate && { ...certificate, fingerprint: fingerprintOf(certificate) },
+  }
+}
+
+/** Another one whenever another key belongs to it; made of nothing secret. */
+const fingerprintOf = ({ certificatePem, caPem }: ClientCertificate) =>
+  createHash('sha256')
+    .update(JSON.stringify([certificatePem, caPem]))
+    .digest('base64url')
+
+/** The endpoint whose credentials change, and where it pointed before; null for a new one. */
+export type Place = { id: EndpointId; tenantId: TenantId; url: string; urlBefore: string | null }
+
+/**
+ * Checks and stores what the settings mention, within the transaction that locks the endpoint; returns what the audit log is
+ * told of it. Sealed values never follow a URL to another server unless they are given again: who may change the URL could
+ * have them sent to himself otherwise, and nobody is shown them.
+ */
+export async function saveCredentials(
+  orm: Pick<Orm, 'select' | 'insert' | 'delete'>,
+  { sealer, urlRules }: CredentialsContext,
+  place: Place,
+  { headers, credentials, clientCertificate }: CredentialSettings,
+  now: Date,
+): Promise<Record<string, unknown>> {
+  const owner = { tenantId: place.tenantId, endpointId: place.id }
+  const stored = place.urlBefore === null ? [] : await storedParts(orm, place.id)
+  const moves = place.urlBefore !== null && isElsewhere(place.urlBefore, place.url)
+  const known = new Map(stored.map((each) => [each.part, each.shown]))
+  const changes = new Map<CredentialPart, { secret: unknown; shown: ShownPart } | null>()
+  if (headers !== undefined) {
+    const kept = moves ? null : openCredentials(sealer, owner, stored.filter(isOf('HEADERS'))).headers
+    const list = readHeaders(headers ?? [], ['input', 'headers'], kept)
+    changes.set('HEADERS', list.length === 0 ? null : { secret: list, shown: list.map(([name]) => name) })
+  } else if (moves && known.has('HEADERS')) throw wouldFollow('headers')
+  if (credentials !== undefined) {
+    const read = credentials && readAuthorization(credentials, ['input', 'credentials'], urlRules)
+    changes.set('AUTHORIZATION', read && { secret: read, shown: shownAuthorization(read) })
+  } else if (moves && known.has('AUTHORIZATION')) throw wouldFollow('credentials')
+  if (clientCertificate !== undefined) {
+    const read = clientCertificate && readClientCertificate(clientCertificate, ['input', 'clientCertificate'], now)
+    changes.set('CLIENT_CERTIFICATE', read && { secret: read, shown: shownCertificate(read) })
+  }
+  const after = new Map([...known, ...[...changes].map(([part, change]) => [part, change?.shown] as const)])
+  checkTogether(place.url, after, new Set(changes.keys()))
+  for (const [part, change] of changes) await store(orm, sealer, owner, part, change, now)
+  return detailsOf(known, changes)
+}
+
+/** Erases all of it. */
+export async function eraseCredentials(orm: Pick<Orm, 'delete'>, endpointId: EndpointId): Promise<void> {
+  await orm.delete(endpointCredentials).where(eq(endpointCredentials.endpointId, endpointId))
+}
+
+/** What may be seen of these endpoints' credentials; those without any are missing. */
+export async function findCredentials(orm: Orm, reach: Reach, ids: readonly EndpointId[]): Promise<ShownCredentials[]> {
+  const { endpointId, tenantId, part, shown } = endpointCredentials
+  const rows = await orm
+    .select({ endpointId, part, shown })
+    .from(endpointCredentials)
+    .where(and(inReach(tenantId, reach), inArray(endpointId, [...ids])))
+  return [...Map.groupBy(rows, (row) => row.endpointId)].map(([id, parts]) => {
+    const shownOf = (wanted: CredentialPart) => parts.find((each) => each.part === wanted)?.shown ?? null
+    return {
+      id,
+      headerNames: (shownOf('HEADERS') as string[] | null) ?? [],
+      authorization: shownOf('AUTHORIZATION') as ShownAuthorization | null,
+      clientCertificate: shownOf('CLIENT_CERTIFICATE') as ShownCertificate | null,
+    }
+  })
+}
+
+type StoredPart = SealedPart & { shown: ShownPart }
+
+async function storedParts(orm: Pick<Orm, 'select'>, id: EndpointId): Promise<StoredPart[]> {
+  const { endpointId, part, shown, sealed } = endpointCredentials
+  return orm.select({ part, shown, sealed }).from(endpointCredentials).where(eq(endpointId, id))
+}
+
+const isOf = (wanted: CredentialPart) => (each: SealedPart) => each.part === wanted
+
+/** Whether another server is meant. The same one by https instead of http is not. */
+function isElsewhere(before: string, after: string): boolean {
+  const [from, to] = [new URL(before), new URL(after)]
+  return from.origin !== to.origin && !(from.host === to.host && to.protocol === 'https:')
+}
+
+/** What cannot stand beside each other, told where the call has brought it about. */
+function checkTogether(
+  url: string,
+  parts: ReadonlyMap<CredentialPart, ShownPart | undefined>,
+  mentioned: ReadonlySet<CredentialPart>,
+): void {
+  const names = (parts.get('HEADERS') as string[] | undefined) ?? []
+  const index = names.findIndex((name) => name.toLowerCase() === 'authorization')
+  if (index !== -1 && parts.get('AUTHORIZATION') !== undefined) {
+    const path = mentioned.has('HEADERS') ? ['headers', String(index), 'name'] : ['credentials']
+    throw wrong(path, 'The credentials make the header "authorization": have either them or a header of that name.')
+  }
+  if (parts.get('CLIENT_CERTIFICATE') === undefined || url.startsWith('https:')) return
+  const path = mentioned.has('CLIENT_CERTIFICATE') ? ['clientCertificate'] : ['url']
+  throw wrong(path, 'A client certificate is shown over https only, and the URL of the endpoint begins with "http:".')
+}
+
+async function store(
+  orm: Pick<Orm, 'insert' | 'delete'>,
+  sealer: Pick<Sealer, 'seal'>,
+  owner: Owner,
+  part: CredentialPart,
+  change: { secret: unknown; shown: ShownPart } | null,
+  now: Date,
+): Promise<void> {
+  const { endpointId } = endpointCredentials
+  if (change === null) {
+    await orm
+      .delete(endpointCredentials)
+      .where(and(eq(endpointId, owner.endpointId), eq(endpointCredentials.part, part)))
+    return
+  }
+  const sealed = sealer.seal(JSON.stringify(change.secret), credentialContext(owner, part))
+  const set = { shown: change.shown, sealed, updatedAt: now }
+  await orm
+    .insert(endpointCredentials)
+    .values({ ...owner, part, ...set })
+    .onConflictDoUpdate({ target: [endpointId, endpointCredentials.part], set })
+}
+
+const NAMES = { HEADERS: 'headers', AUTHORIZATION: 'credentials', CLIENT_CERTIFICATE: 'clientCertificate' } as const
+
+/** Also where it looks the same as before: its secret may be another one. */
+function detailsOf(
+  known: ReadonlyMap<CredentialPart, ShownPart>,
+  changes: ReadonlyMap<CredentialPart, { shown: ShownPart } | null>,
+): Record<string, unknown> {
+  const told = [...changes].flatMap(([part, change]) => {
+    const [from, to] = [known.get(part) ?? null, change?.shown ?? null]
+    return from === null && to === null ? [] : [[NAMES[part], { from, to }]]
+  })
+  return Object.fromEntries(told)
+}
+
+function wouldFollow(field: 'headers' | 'credentials'): Mistake {
+  const what = field === 'headers' ? 'the values of its headers' : 'its credentials'
+  const message = `The URL moves to another server, where ${what} are not sent unasked: give \`${field}\` again in the same call, or null for none.`
+  return wrong([field], message)
+}
+
+const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', ['input', ...path], message)

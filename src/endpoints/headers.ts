@@ -1,0 +1,89 @@
+import { Mistake } from '../mistake.ts'
+
+export type Header = readonly [name: string, value: string]
+
+/** A custom header as a caller gives it; without a value, or with `MASK` for one, it keeps the value it has. */
+export type HeaderInput = { name: string; value?: string | null | undefined }
+
+/** What is shown in the place of a value that nobody is shown. */
+export const MASK = '********'
+
+const MOST_HEADERS = 32
+const LONGEST_HEADER = 4096
+
+// security.md, "Payloads and names"; and those that Postrider itself decides: a second one would contradict it.
+const RESERVED = new Set([
+  'host',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'transfer-encoding',
+  'connection',
+  'keep-alive',
+  'expect',
+  'upgrade',
+  'te',
+  'trailer',
+  'accept-encoding',
+  'user-agent',
+  'date',
+])
+const RESERVED_PREFIXES = ['proxy-', 'webhook-']
+
+/**
+ * The custom headers that a caller wants, checked. `kept` are those there are, whose values stay where none is given; null
+ * where none may stay because the URL moves to another server. Mistakes name the header, never its value.
+ */
+export function readHeaders(
+  input: readonly HeaderInput[],
+  path: readonly string[],
+  kept: readonly Header[] | null,
+): Header[] {
+  if (input.length > MOST_HEADERS) {
+    throw wrong(path, `An endpoint has at most ${MOST_HEADERS} headers; these are ${input.length}.`)
+  }
+  const seen = new Set<string>()
+  return input.map(({ name, value }, index) => {
+    const at = [...path, String(index)]
+    const key = checkName(name, [...at, 'name'])
+    if (seen.has(key))
+      throw wrong([...at, 'name'], `${quoted(name)} stands in the list twice; case makes no difference.`)
+    seen.add(key)
+    const given = value ?? MASK
+    if (given !== MASK) return [name, checkValue(name, given, [...at, 'value'])]
+    return [name, keptValue(key, name, kept, [...at, 'value'])]
+  })
+}
+
+/** Answers the name in lower case. */
+function checkName(name: string, path: string[]): string {
+  // RFC 9110, section 5.6.2: a token.
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/.test(name)) {
+    throw wrong(path, 'The name of a header is 1 to 256 letters, digits and hyphens, like "X-Api-Key".')
+  }
+  const key = name.toLowerCase()
+  if (!RESERVED.has(key) && !RESERVED_PREFIXES.some((prefix) => key.startsWith(prefix))) return key
+  throw wrong(path, `${quoted(name)} is reserved: Postrider sets it itself, or it would change how a request is read.`)
+}
+
+function checkValue(name: string, value: string, path: string[]): string {
+  // Never with the value: it is a secret more often than not.
+  if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value)) {
+    throw wrong(path, `The value of ${quoted(name)} must be visible ASCII, without spaces at its ends, and not empty.`)
+  }
+  const size = name.length + value.length
+  if (size <= LONGEST_HEADER) return value
+  throw wrong(path, `${quoted(name)} and its value have ${size} characters; at most ${LONGEST_HEADER} are allowed.`)
+}
+
+function keptValue(key: string, name: string, kept: readonly Header[] | null, path: string[]): string {
+  if (kept === null) {
+    throw wrong(path, `The URL moves to another server: give the value of ${quoted(name)} again to have it sent there.`)
+  }
+  const header = kept.find(([each]) => each.toLowerCase() === key)
+  if (header !== undefined) return header[1]
+  throw wrong(path, `The endpoint has no header ${quoted(name)} whose value could be kept: give its value.`)
+}
+
+const quoted = (name: string) => JSON.stringify(name)
+const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', [...path], message)

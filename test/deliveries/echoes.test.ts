@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import { secretsIn, withoutEchoes } from '../../src/deliveries/echoes.ts'
+import { type EgressResult, notSent } from '../../src/egress/request.ts'
+import type { Authorization } from '../../src/endpoints/authorization.ts'
+
+const answering = (body: string, headers: [string, string][] = [], truncated = false): EgressResult => ({
+  ...notSent({ errorClass: 'INTERNAL', message: '' }),
+  failure: null,
+  status: 200,
+  headers,
+  body: Buffer.from(body),
+  truncated,
+})
+const shown = (result: EgressResult) => [result.headers, result.body.toString()]
+
+test('what a receiver repeats is stars, as many as there were characters', () => {
+  const result = withoutEchoes(
+    answering('{"authorization":"Bearer abcdefgh","again":"abcdefgh"}', [['x-echo', 'it was abcdefgh']]),
+    ['abcdefgh'],
+  )
+  expect(shown(result)).toEqual([
+    [['x-echo', 'it was ********']],
+    '{"authorization":"Bearer ********","again":"********"}',
+  ])
+})
+
+test('also as JSON writes it, with its slashes escaped or not', () => {
+  const secret = 'a/"b\\c/dé'
+  const asJson = JSON.stringify({ secret })
+  for (const body of [secret, asJson, asJson.replaceAll('/', '\\/')]) {
+    const { body: left } = withoutEchoes(answering(body), [secret])
+    expect(left.toString()).toMatch(/^(\{"secret":")?\*+("\})?$/)
+    expect(left).toHaveLength(Buffer.byteLength(body))
+  }
+})
+
+test('a secret that is cut off where the body is, too', () => {
+  expect(shown(withoutEchoes(answering('x=abcdefghij', [], true), ['abcdefghijklmnop']))[1]).toBe('x=**********')
+  expect(shown(withoutEchoes(answering('x=abcdefghij'), ['abcdefghijklmnop']))[1]).toBe('x=abcdefghij')
+})
+
+test('what is short guards nothing; bytes that are no text stay as they are', () => {
+  const untouched = answering('true 1234567')
+  expect(withoutEchoes(untouched, ['true', '1234567']).body).toBe(untouched.body)
+  const bytes = Buffer.from([0xff, 0x00, 0xc3])
+  const binary = { ...answering(''), body: Buffer.concat([bytes, Buffer.from('abcdefgh'), bytes]) }
+  expect(withoutEchoes(binary, ['abcdefgh']).body).toEqual(Buffer.concat([bytes, Buffer.from('********'), bytes]))
+})
+
+test('everything that is sent of some credentials is looked for', () => {
+  const headers = [['x-key', 'value of a header']] as const
+  const of = (authorization: Authorization) => secretsIn({ headers: [...headers], authorization })
+  expect(of({ basic: { username: 'u', password: 'p' } })).toEqual(['value of a header', 'p', 'dTpw'])
+  expect(of({ bearer: { token: 't' } })).toEqual(['value of a header', 't'])
+  const client = { tokenUrl: '', clientId: 'i', scopes: [], audience: null, authentication: 'HEADER' } as const
+  expect(of({ oauth2ClientCredentials: { ...client, scopes: [], clientSecret: 's' } })).toEqual([
+    'value of a header',
+    's',
+  ])
+})
