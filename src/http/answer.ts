@@ -41,6 +41,33 @@ export function answerGraphQLError(
 }
 
 function answerErrors(response: ServerResponse, status: number, error: object, headers: Record<string, string>): void {
-  // The rest of a body that was not read would have to be, before the next request: as much as the client likes to send.
-  answerJson(response, status, { errors: [error] }, { connection: 'close', ...headers })
+  if (response.headersSent || response.destroyed) return
+  const text = JSON.stringify({ errors: [error] })
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(text)),
+    'cache-control': 'no-store',
+    // The rest of a body that was not read would have to be, before the next request: as much as the client likes to send.
+    connection: 'close',
+    ...headers,
+  })
+  response.write(text)
+  endWhenSent(response)
+}
+
+const LINGER_MS = 1000
+
+/** Closed under the hands of a client that is still sending, a connection takes the answer with it: it is reset (RFC 9112, 9.6). */
+function endWhenSent(response: ServerResponse): void {
+  const { req: request } = response
+  if (request.complete || request.headers.expect !== undefined) {
+    response.end()
+    return
+  }
+  const end = () => {
+    clearTimeout(timer)
+    response.end()
+  }
+  const timer = setTimeout(end, LINGER_MS)
+  request.once('end', end).once('close', end).resume()
 }

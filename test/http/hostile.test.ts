@@ -7,10 +7,11 @@ import { CASES } from './hostile-cases.ts'
 import { request, speak } from './raw.ts'
 
 const MIB = 1024 * 1024
-// Client and server are one process here, and the machine may have other work: on one of two cores without any, none of the
-// cases takes half a second, and the bystander waits for 0.6 s at most.
-const LONGEST_CASE_MS = 4000
-const LONGEST_WAIT_MS = 4000
+// Client and server are one process here, and the machine may have other work. With little of it the bystander waits 9 to 19 ms as a
+// rule and 70 to 600 at most, while 5 MB are parsed; with ten times what two cores can do it waited 3 s.
+const LONGEST_CASE_MS = 10_000
+const USUAL_WAIT_MS = 1500
+const LONGEST_WAIT_MS = 10_000
 
 /** Short enough to see their end. */
 const IMPATIENT = { headersMs: 500, requestMs: 1000, silenceMs: 2000, answerMs: 1500, checkEveryMs: 100 }
@@ -45,18 +46,22 @@ test('what is hostile is refused cleanly, in bounded time and memory, and nobody
   const heldBefore = heldBytes()
   await round()
   const heldMore = heldBytes() - heldBefore
-  const { asked, failed, slowestMs } = await bystander.stop()
+  const { asked, failed, medianMs, slowestMs } = await bystander.stop()
 
   expect(wrong).toEqual([])
   expect(new Set(CASES.map(({ what }) => what)).size).toBe(CASES.length)
   expect(CASES.length).toBeGreaterThan(90)
-  expect({ failed, unharmed: asked > 20 && slowestMs < LONGEST_WAIT_MS }).toEqual({ failed: 0, unharmed: true })
+  expect({ failed, unharmed: asked > 10 && medianMs < USUAL_WAIT_MS && slowestMs < LONGEST_WAIT_MS }).toEqual({
+    failed: 0,
+    unharmed: true,
+  })
   expect(heldMore / MIB).toBeLessThan(16)
   expect((mostRss - rssBefore) / MIB).toBeLessThan(700)
   if (process.env.POSTRIDER_TEST_FIGURES) {
     const figures = {
       cases: CASES.length,
       asked,
+      medianMs,
       slowestMs,
       heldMore: heldMore / MIB,
       rss: (mostRss - rssBefore) / MIB,
