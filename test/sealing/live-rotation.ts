@@ -71,7 +71,8 @@ export async function rotateLive(count: number) {
   const doomed = startRotation(withKeys(newText, oldText))
   const meanwhile = rotateSome(second.api(), secrets, 0)
   await eventually(() => expect(doomed.output()).toContain('Sealed anew:'), 30_000)
-  // In the middle of the second batch, or a later one.
+  // Then it is in the middle of a batch.
+  await eventually(async () => expect((await inUse(db))[newKey.id]).toBeGreaterThanOrEqual(count * 0.4), 30_000)
   await doomed.kill()
   const half = await inUse(db)
   expect(half[newKey.id], 'sealed anew when it was killed').toBeGreaterThan(100)
