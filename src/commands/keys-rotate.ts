@@ -1,8 +1,9 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { SYSTEM } from '../audit/actor.ts'
 import { recordActionIn } from '../audit/record.ts'
 import { type Config, readConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
-import { type Address, type Db, openPool } from '../postgres/client.ts'
+import { type Address, type Db, openPool, type Session } from '../postgres/client.ts'
 import { startEmbeddedPostgres } from '../postgres/embedded.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { refuseNewerSchema } from '../postgres/migrate.ts'
@@ -30,6 +31,7 @@ class CannotRotate extends Error {
 }
 
 const PROGRESS_MS = 1000
+const OTHER_RUN_MS = 5000
 
 async function main(): Promise<void> {
   const unknown = process.argv.slice(2).filter((word) => word !== '--new')
@@ -168,17 +170,28 @@ async function alone(db: Db, work: () => Promise<void>): Promise<void> {
     throw explainFault(error)
   })
   try {
-    const [lock] = await session<{ ours: boolean }[]>`select pg_try_advisory_lock(${LOCKS.masterKeys}::bigint) as ours`
-    if (!lock?.ours)
-      throw new CannotRotate(
-        'KEYS_BEING_ROTATED',
-        'The keys are being rotated already, by another run of this command.',
-      )
+    // A run that was killed lets go when its session has noticed, which a statement may delay.
+    const deadline = performance.now() + OTHER_RUN_MS
+    while (!(await tryLock(session))) {
+      if (performance.now() > deadline) {
+        throw new CannotRotate(
+          'KEYS_BEING_ROTATED',
+          'The keys are being rotated already, by another run of this command.',
+        )
+      }
+      await wait(100)
+    }
     await work()
   } finally {
     // With the session goes the lock.
     session.release()
   }
+}
+
+async function tryLock(session: Session): Promise<boolean> {
+  const [row] = await session<{ ours: boolean }[]>`
+    select pg_try_advisory_lock(${LOCKS.masterKeys}::bigint) as ours`
+  return row?.ours ?? false
 }
 
 type Reached = { address: Address; leave(db: Db): Promise<void> }

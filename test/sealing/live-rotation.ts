@@ -69,13 +69,16 @@ export async function rotateLive(count: number) {
   const traffic = keepPublishing(second.api(), 1 + count / 250)
   await slowDown(db)
   const doomed = startRotation(withKeys(newText, oldText))
+  const meanwhile = rotateSome(second.api(), secrets, 0)
   await eventually(() => expect(doomed.output()).toContain('Sealed anew:'), 30_000)
-  await rotateSome(second.api(), secrets, 0)
+  // Then it is in the middle of a batch.
+  await eventually(async () => expect((await inUse(db))[newKey.id]).toBeGreaterThanOrEqual(count * 0.4), 30_000)
   await doomed.kill()
   const half = await inUse(db)
   expect(half[newKey.id], 'sealed anew when it was killed').toBeGreaterThan(100)
   expect(half[oldKey.id], 'left when it was killed').toBeGreaterThan(0)
 
+  await meanwhile
   await db.sql`drop trigger slow on postrider.secrets`
   const startedAt = performance.now()
   const [finished] = await Promise.all([rotateKeys(withKeys(newText, oldText)), rotateSome(second.api(), secrets, 10)])
@@ -153,7 +156,7 @@ async function insertEndpoints(db: Db, count: number, url: string, key: MasterKe
 /** Each changed row takes a while: a thousand take several seconds, and a kill comes half-way. */
 async function slowDown(db: Db): Promise<void> {
   await db.sql.unsafe(`
-    create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.003); return new; end $$;
+    create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.004); return new; end $$;
     create trigger slow before update on postrider.secrets for each row execute function slowly()`)
 }
 
