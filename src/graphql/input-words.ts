@@ -8,7 +8,7 @@ const EXPECTED: Record<string, string> = {
   Int: 'a whole number from -2147483648 to 2147483647',
   Float: 'a number',
   Boolean: 'true or false',
-  DateTime: 'a moment like "2026-11-20T19:34:30.123Z"',
+  DateTime: 'a date, a time and a zone (Z or +01:00), like "2026-11-20T19:34:30.123Z"',
 }
 const MOST_NAMES = 40
 

@@ -163,6 +163,8 @@ export const LIST_SIZES: Record<string, number> = {
   headers: 64,
   secrets: 5,
   userErrors: 5,
+  authorities: 10,
+  mayUse: 100,
   states: 4,
   skips: 3,
   warnings: 5,

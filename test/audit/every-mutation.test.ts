@@ -1,6 +1,6 @@
 import { type GraphQLField, isNonNullType } from 'graphql'
 import { expect, onTestFinished, test } from 'vitest'
-import { publicId } from '../../schema/ids.ts'
+import { parsePublicId, publicId } from '../../schema/ids.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
 import { startApi } from '../graphql/api.ts'
 import { eventually } from '../support/eventually.ts'
@@ -18,12 +18,13 @@ type Row = {
   object?(payload: Payload): string | null
   /** Variables that are refused with a user error; those with the argument `id` are also tried by another tenant. */
   refused?: object
-  /** The entry is the instance's, not the tenant's. */
-  ofInstance?: true
+  /** Whose the entry is, unless it is the default tenant's: that of the object, a tenant itself. */
+  tenant?: 'its own'
 }
 
 const endpoint: Row = { variables: async ({ newEndpoint }) => ({ id: await newEndpoint() }) }
 const failed: Row = { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).delivery }) }
+const tenant: Row = { variables: async ({ newTenantId }) => ({ id: await newTenantId() }), tenant: 'its own' }
 const REPLAY = { select: { deliveries: { states: ['FAILED'] } } }
 
 /** A row for every mutation but those that publish: add one with the mutation. */
@@ -58,6 +59,33 @@ const ROWS: Record<string, Row> = {
     refused: { input: { select: { deliveries: { states: [] } } } },
   },
   replayCancel: { variables: async ({ waitingReplay }) => ({ id: await waitingReplay() }) },
+  apiKeyCreate: {
+    variables: async () => ({ input: { name: 'new', scopes: ['READ'] } }),
+    select: 'apiKey { id }',
+    object: (payload) => payload.apiKey.id,
+    refused: { input: { name: 'new', scopes: [] } },
+  },
+  apiKeyRevoke: { variables: async ({ newKeyId }) => ({ id: await newKeyId() }) },
+  portalSessionCreate: {
+    variables: async () => ({ input: { scope: 'READ' } }),
+    select: 'portalSession { id }',
+    object: (payload) => payload.portalSession.id,
+    refused: { input: { scope: 'READ', expiresInSeconds: 1 } },
+  },
+  portalSessionRevoke: { variables: async ({ newSessionId }) => ({ id: await newSessionId() }) },
+  tenantCreate: {
+    variables: async () => ({ input: { key: 'brand-new' } }),
+    select: 'tenant { id }',
+    object: (payload) => payload.tenant.id,
+    refused: { input: { key: '*' } },
+    tenant: 'its own',
+  },
+  tenantUpdate: {
+    variables: async ({ newTenantId }) => ({ id: await newTenantId(), input: { name: 'changed' } }),
+    refused: { id: 'ten_nonsense', input: { name: 'changed' } },
+    tenant: 'its own',
+  },
+  tenantDelete: { ...tenant, refused: { id: 'ten_nonsense' } },
 }
 
 // The event is its own record, and there are thousands of them in a second.
@@ -86,6 +114,10 @@ test('each mutation that succeeds leaves exactly one entry, and each that is ref
     expect(refusals, name).not.toEqual([])
     for (const [refused, key] of refusals) {
       const { data, errors } = await here.send(document, refused, key)
+      if (key === foreignKey && row.tenant) {
+        expect(errors, name).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }])
+        continue
+      }
       expect(errors, name).toBeUndefined()
       expect((data[name] as Payload).userErrors, name).not.toEqual([])
     }
@@ -103,6 +135,7 @@ test('each mutation that succeeds leaves exactly one entry, and each that is ref
     expect(payload.userErrors, name).toEqual([])
 
     const made = (await here.entries()).slice(before.length)
+    const object = row.object ? row.object(payload) : (variables as { id: string }).id
     expect(made, name).toMatchObject([
       {
         action: name.replace(/[A-Z]/g, '_$&').toUpperCase(),
@@ -110,8 +143,8 @@ test('each mutation that succeeds leaves exactly one entry, and each that is ref
         actor_id: here.keyId,
         actor_name: 'the actor',
         address: '127.0.0.1',
-        tenant_id: row.ofInstance ? null : here.tenantId,
-        object: row.object ? row.object(payload) : (variables as { id: string }).id,
+        tenant_id: row.tenant ? parsePublicId('ten', object as string) : here.tenantId,
+        object,
       },
     ])
   }
@@ -127,6 +160,9 @@ function documentOf({ name, args }: GraphQLField<unknown, unknown>, select: stri
   ).toBe(true)
   return `mutation (${declared}) { ${name}(${passed}) { ${select} userErrors { code message } } }`
 }
+
+const NEW_KEY = 'mutation { apiKeyCreate(input: { name: "one", scopes: [READ] }) { apiKey { id } } }'
+const NEW_SESSION = 'mutation { portalSessionCreate(input: { scope: READ }) { portalSession { id } } }'
 
 async function world() {
   const api = await startApi({ worker: true })
@@ -156,6 +192,9 @@ async function world() {
     ...api,
     key,
     keyId: String(actor?.id),
+    newKeyId: async () => (await api.ask(NEW_KEY)).apiKeyCreate?.apiKey?.id as unknown as string,
+    newSessionId: async () => (await api.ask(NEW_SESSION)).portalSessionCreate?.portalSession?.id as unknown as string,
+    newTenantId: async () => publicId('ten', await api.newTenant(`tenant-${++types}`)),
     newEndpoint: async () => publicId('ep', await api.addEndpoint(receiver.url, { eventTypes: ['nothing.else'] })),
     failedDelivery,
     pendingDelivery: async () => (await newDelivery({ state: 'PENDING' })).delivery,

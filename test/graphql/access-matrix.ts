@@ -12,13 +12,24 @@
 export type Needs = 'ANY' | 'PUBLISH' | 'READ' | 'MANAGE' | 'ADMIN' | 'INSTANCE'
 
 /** What there is one of, in each tenant. */
-export type Kind = 'tenant' | 'apiKey' | 'portalSession' | 'endpoint' | 'event' | 'delivery' | 'attempt' | 'replay'
+export type Kind =
+  | 'tenant'
+  | 'apiKey'
+  | 'portalSession'
+  | 'endpoint'
+  | 'event'
+  | 'delivery'
+  | 'attempt'
+  | 'replay'
+  | 'secret'
+  | 'auditEntry'
 
 export type Row = { needs: Needs; id?: Kind; args?: Record<string, unknown> }
 
 export const FIELDS: Record<string, Row> = {
   'Query.apiKeys': { needs: 'ADMIN' },
   'Query.attempts': { needs: 'READ' },
+  'Query.auditLog': { needs: 'ADMIN' },
   'Query.deliveries': { needs: 'READ' },
   'Query.delivery': { needs: 'READ', id: 'delivery' },
   'Query.endpoint': { needs: 'READ', id: 'endpoint' },
@@ -43,6 +54,8 @@ export const FIELDS: Record<string, Row> = {
   'Mutation.endpointDelete': { needs: 'MANAGE', id: 'endpoint' },
   'Mutation.endpointPause': { needs: 'MANAGE', id: 'endpoint' },
   'Mutation.endpointResume': { needs: 'MANAGE', id: 'endpoint' },
+  'Mutation.endpointRevealSecret': { needs: 'MANAGE', id: 'endpoint' },
+  'Mutation.endpointRotateSecret': { needs: 'MANAGE', id: 'endpoint' },
   'Mutation.endpointTest': { needs: 'MANAGE', id: 'endpoint' },
   'Mutation.endpointUpdate': { needs: 'MANAGE', id: 'endpoint', args: { input: { description: 'mine' } } },
   'Mutation.eventExpunge': { needs: 'MANAGE', id: 'event' },
@@ -64,11 +77,13 @@ export const FIELDS: Record<string, Row> = {
 export const NODES: Record<string, Required<Pick<Row, 'needs' | 'id'>>> = {
   ApiKey: { needs: 'ADMIN', id: 'apiKey' },
   Attempt: { needs: 'READ', id: 'attempt' },
+  AuditEntry: { needs: 'ADMIN', id: 'auditEntry' },
   Delivery: { needs: 'READ', id: 'delivery' },
   Endpoint: { needs: 'READ', id: 'endpoint' },
   Event: { needs: 'READ', id: 'event' },
   PortalSession: { needs: 'ADMIN', id: 'portalSession' },
   Replay: { needs: 'READ', id: 'replay' },
+  Secret: { needs: 'READ', id: 'secret' },
   Tenant: { needs: 'READ', id: 'tenant' },
 }
 

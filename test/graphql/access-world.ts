@@ -1,5 +1,6 @@
 import {
   type AttemptId,
+  type AuditEntryId,
   type DeliveryId,
   type EndpointId,
   type EventId,
@@ -7,6 +8,7 @@ import {
   type Prefix,
   publicId,
   type ReplayId,
+  type SecretId,
   type TenantId,
 } from '../../schema/ids.ts'
 import type { PortalScope, Scope } from '../../schema/states.ts'
@@ -25,6 +27,8 @@ export const PREFIXES: Record<Kind, Prefix> = {
   delivery: 'dlv',
   attempt: 'att',
   replay: 'rpl',
+  secret: 'sec',
+  auditEntry: 'aud',
 }
 
 /** The API with two tenants, `acme` and `other`, one object of each kind in acme, and every credential of the matrix. */
@@ -90,6 +94,18 @@ function createMaker(api: Api, tenantId: TenantId) {
       values (${id}, ${tenantId}, '{"deliveries":{}}', 'COMPLETED', ${newId(clock.now())}, 0, 0, now(), now())`
     return id
   }
+  const secret = async () => {
+    const id: SecretId = newId(clock.now())
+    await db.sql`insert into postrider.secrets (id, tenant_id, endpoint_id, sealed, created_at)
+      values (${id}, ${tenantId}, ${await endpoint()}, '', now())`
+    return id
+  }
+  const auditEntry = async () => {
+    const id: AuditEntryId = newId(clock.now())
+    await db.sql`insert into postrider.audit_log (id, tenant_id, action, actor_kind, actor_name, created_at)
+      values (${id}, ${tenantId}, 'KEYS_ROTATE', 'SYSTEM', 'Postrider', now())`
+    return id
+  }
   const apiKey = async () => (await makeApiKey(db.orm, { tenantId, name: 'one', scopes: ['READ'] }, clock.now())).row
   const portalSession = async () => {
     const maker = { ...viewerOf(tenantId), id: (await apiKey()).id }
@@ -104,6 +120,8 @@ function createMaker(api: Api, tenantId: TenantId) {
     delivery: async () => publicId('dlv', (await delivery()).id),
     attempt: async () => publicId('att', await attempt()),
     replay: async () => publicId('rpl', await replay()),
+    secret: async () => publicId('sec', await secret()),
+    auditEntry: async () => publicId('aud', await auditEntry()),
   }
   return (kind: Kind) => makers[kind]()
 }

@@ -49,10 +49,9 @@ test('without a tenant a key is bound to its maker’s or the default one; "*" m
   expect((await create(undefined, bound))?.apiKey?.tenant).toEqual({ key: 'acme' })
   for (const tenant of ['*', 'default', 'nobody']) {
     const { key, userErrors } = (await create(tenant, bound)) as Dig
-    const message = `There is no tenant with the key "${tenant}".`
-    expect({ key, userErrors }).toEqual({
+    expect({ key, userErrors }).toMatchObject({
       key: null,
-      userErrors: [{ code: 'NOT_FOUND', path: ['input', 'tenant'], message }],
+      userErrors: [{ code: 'NOT_FOUND', path: ['input', 'tenant'] }],
     })
   }
 })
