@@ -101,7 +101,7 @@ export async function startWorker({
   let stopping: Promise<Finished> | null = null
   const stop = async (deadline: Date) => {
     tally.begin()
-    for (const stop of silence) stop()
+    for (const end of silence) end()
     const settleMs = Math.min(MOST_SETTLE_MS, (deadline.getTime() - Date.now()) / 4)
     const lastAnswer = new Date(deadline.getTime() - settleMs)
     await Promise.all([router.stop(), replays.stop(), promoter.stop(), dispatcher.stop(lastAnswer)])
@@ -110,9 +110,7 @@ export async function startWorker({
     return tally.end()
   }
 
-  return {
-    stop: (deadline) => (stopping ??= stop(deadline)),
-  }
+  return { stop: (deadline) => (stopping ??= stop(deadline)) }
 }
 
 /** Counts what becomes of requests from `begin` on: between the dispatcher and those it hands them to. */

@@ -11,7 +11,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/postgres.ts'],
     setupFiles: ['test/support/setup.ts'],
-    exclude: ['test/bench/**', 'test/receivers/**', 'test/long/**'],
+    exclude: ['test/bench/**', 'test/receivers/**', 'test/long/**', 'test/stories/**'],
     // It ends what hangs. On a machine with ten times its load, launching a server takes half a minute.
     testTimeout: 60_000,
     // Vitest's own second is less than a busy machine may take for anything.

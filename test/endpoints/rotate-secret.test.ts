@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { newId, publicId } from '../../schema/ids.ts'
 import { eraseEndedSecrets } from '../../src/endpoints/secrets.ts'
 import { startApi } from '../graphql/api.ts'
 import { movableClock } from '../support/engine.ts'
@@ -294,7 +295,7 @@ test('of an endpoint that is another tenant’s, deleted or none, nothing can be
   const refusals = await Promise.all([
     rotate(id, {}, foreign),
     reveal(id, foreign),
-    ...[deleted, 'ep_00000000000000000000000000', 'sec_1', ''].flatMap((id) => [rotate(id), reveal(id)]),
+    ...[deleted, publicId('ep', newId(new Date()))].flatMap((id) => [rotate(id), reveal(id)]),
   ])
   for (const { userErrors, ...rest } of refusals) {
     expect(userErrors).toMatchObject([{ code: 'NOT_FOUND' }])

@@ -9,7 +9,7 @@ import {
   receipts,
   startReplay,
   tally,
-} from '../replays/half-way.ts'
+} from './half-way.ts'
 
 const COUNT = 50_000
 const PATIENCE_MS = 1_200_000

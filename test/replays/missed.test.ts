@@ -95,7 +95,10 @@ describe('a replay of what an endpoint missed', () => {
     await expect(preview({ missed }, stranger)).rejects.toMatchObject(nothing)
     const unknown = { ...missed, endpointId: publicId('ep', newId(new Date())) }
     await expect(start({ missed: unknown })).rejects.toMatchObject(nothing)
-    await expect(start({ missed: { ...missed, endpointId: 'x' } })).rejects.toMatchObject(nothing)
+    await expect(start({ missed: { ...missed, endpointId: 'x' } })).rejects.toMatchObject({
+      ...nothing,
+      code: 'INVALID_INPUT',
+    })
     await expect(start({ missed: { ...missed, until: missed.since } })).rejects.toMatchObject({
       code: 'INVALID_INPUT',
       path: ['input', 'select', 'missed', 'until'],

@@ -331,7 +331,7 @@ test('what goes to an endpoint whose row is missing is ended as well, and does n
   await pending(world, endpoint, events)
   const missing = newId<'ep'>(new Date())
   await pending(world, missing, events)
-  await world.pass(31)
+  await world.pass(4)
   await world.retain()
   expect((await world.deliveries(missing)).map(({ state }) => state)).toEqual(['CANCELLED', 'CANCELLED'])
   expect((await world.deliveries(endpoint)).map(({ state }) => state)).toEqual(['FAILED', 'FAILED'])

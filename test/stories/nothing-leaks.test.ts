@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { silentLog } from '../../src/log.ts'
 import { type Db, openPool } from '../../src/postgres/client.ts'
-import { rotateKeys } from '../sealing/live-rotation.ts'
+import { rotateKeys } from '../long/live-rotation.ts'
 import { launch, type Process, temporaryDirectory } from '../support/app.ts'
 import { type Canary, createSearch, everyTable, type Trace } from '../support/canary.ts'
 import { eventually } from '../support/eventually.ts'
@@ -175,7 +175,7 @@ async function begin() {
       const stop = async () => {
         await pool.close()
         const code = await server.stop()
-        expect(server.output()).toContain('"level":20')
+        expect(server.output()).toContain('"level":"debug"')
         traces.push({ place: 'what the server printed', text: server.output() })
         return code
       }

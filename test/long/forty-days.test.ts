@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { fortyDays } from './forty-days.ts'
+import { fortyDays } from '../retention/forty-days.ts'
 
 // The same with 10,000 events a day, and with a look at how long queries take: `npm run test:long`.
 test('forty days: partitions come and go, no row is orphaned, and a writer never waits for a lock', async () => {

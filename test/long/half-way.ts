@@ -6,7 +6,7 @@ import { createDatabase, openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { percentile95 } from '../support/latency.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
-import { insertSettled } from './rows.ts'
+import { insertSettled } from '../replays/rows.ts'
 
 /** The real server with an endpoint whose deliveries, so many of them, have all failed. */
 export async function failedDeliveries(count: number) {
