@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { bigint, check, index, integer, text, uuid } from 'drizzle-orm/pg-core'
+import { bigint, check, index, integer, jsonb, text, uuid } from 'drizzle-orm/pg-core'
 import {
   ATTEMPT_TRIGGERS,
   type AttemptTrigger,
@@ -11,6 +11,9 @@ import {
   type StoredWait,
 } from '../states.ts'
 import { id, moment, oneOf, postrider } from './postrider.ts'
+
+/** How a delivery had ended, as of `settledAt` in ISO 8601. */
+export type BeforeReplay = { state: 'FAILED' | 'CANCELLED'; failedReason: FailedReason | null; settledAt: string }
 
 /** The duty to bring one event to one endpoint. Partitioned by day over `id`, which is derived from both (`deliveryIdOf`). */
 export const deliveries = postrider.table(
@@ -38,6 +41,8 @@ export const deliveries = postrider.table(
     requestedAt: moment('requested_at'),
     /** The replay that sends it (again), until it is settled. */
     replayId: id<'rpl'>('replay_id'),
+    /** What a replay that reopened it has found: it becomes that again when it is taken back untried. */
+    beforeReplay: jsonb('before_replay').$type<BeforeReplay>(),
     lastAttemptId: id<'att'>('last_attempt_id'),
     createdAt: moment('created_at').notNull(),
     settledAt: moment('settled_at'),

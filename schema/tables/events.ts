@@ -26,6 +26,7 @@ export const events = postrider.table(
   (table) => [
     index('events_of_tenant').on(table.tenantId, table.id),
     index('events_for_tests').on(table.tenantId, table.id).where(sql`${table.isTest}`),
+    index('events_expunged').on(table.tenantId, table.id).where(sql`${table.expungedAt} is not null`),
   ],
 )
 

@@ -128,7 +128,8 @@ export const DeliveryStateEnum = enumType<DeliveryState>('DeliveryState', 'How f
   PENDING: 'It goes out now, or waits: `waitingFor` says for what.',
   DELIVERED: 'An attempt was answered with 200–299.',
   FAILED: 'It failed for good: `failedReason` says why. While its payload is kept it can be retried or replayed.',
-  CANCELLED: 'Cancelled by `deliveryCancel`, or because its endpoint was deleted.',
+  CANCELLED:
+    'Cancelled by `deliveryCancel`, because its endpoint was deleted or its event expunged, or taken back with the replay that created it.',
 })
 
 export const DeliveryWaitEnum = enumType<DeliveryWait>(
@@ -158,6 +159,7 @@ export const ReplaySkipReasonEnum = enumType<SkipReason>('ReplaySkipReason', 'Wh
   PENDING: 'It is on its way already: by its schedule, by hand or by another replay.',
   TEST: 'It is a test, made by `endpointTest`.',
   ENDPOINT_DELETED: 'Its endpoint was deleted.',
+  PAYLOAD_GONE: 'The payload of its event was expunged, or is no longer kept.',
 })
 
 export const ReplayWarningEnum = enumType<ReplayWarning>('ReplayWarningCode', 'What to know before a replay.', {

@@ -217,7 +217,7 @@ builder.mutationFields((t) => ({
   replayCancel: t.field({
     type: ReplayCancelPayload,
     description:
-      'Stops a replay. What it has not reached stays as it is; what it has handed over and has not been tried yet is taken back: DELIVERED ones stay so, the others become CANCELLED. What is in flight, or has been tried, goes on.',
+      'Stops a replay. What it has not reached stays as it is; what it has handed over and has not been tried yet is taken back: it becomes what it was before, and what the replay itself had created, of missed events, becomes CANCELLED. What is in flight, or has been tried, goes on.',
     authScopes: { manage: true },
     args: { id: t.arg.id(ID) },
     resolve: (_, { id }, { viewer, replays }) => payload('replay', () => replays.cancel(viewer, id)),

@@ -1,16 +1,17 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
-import type { DeliveryId, EndpointId, TenantId } from '../../schema/ids.ts'
+import { type DeliveryId, type EndpointId, lowestIdAt, type TenantId } from '../../schema/ids.ts'
 import type { DeliveryState, EndpointState } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { deliveryCondition } from '../deliveries/find.ts'
 import { wants } from '../endpoints/matching.ts'
 import type { Orm } from '../postgres/client.ts'
+import { keptSince, type Retention } from '../postgres/days.ts'
 import type { Scans } from '../postgres/scans.ts'
 import { type Bounds, boundsOfSelection, filterOf, type Missed, missedOf, PATH } from './selection.ts'
 
 /** Why something that is selected is not sent. */
-export type SkipReason = 'PENDING' | 'TEST' | 'ENDPOINT_DELETED'
+export type SkipReason = 'PENDING' | 'TEST' | 'ENDPOINT_DELETED' | 'PAYLOAD_GONE'
 
 /** Some of what a selection holds. `state`: null where there is no delivery yet. `skipped`: null where it will be sent. */
 export type Counted = {
@@ -22,7 +23,10 @@ export type Counted = {
   oldest: string
 }
 
-type CountContext = { scans: Scans; operationsTenantId: TenantId }
+/** `keptFrom`: what is older has no payload any more. */
+type KeptBounds = Bounds & { keptFrom: string }
+
+type CountContext = { scans: Scans; operationsTenantId: TenantId; retention: Retention }
 
 /** What a selection holds now, up to this moment. Mistakes: TOO_MUCH_TO_READ. */
 export function countSelection(
@@ -32,11 +36,12 @@ export function countSelection(
   now: Date,
 ): Promise<Counted[]> {
   const bounds = boundsOfSelection(selection, now)
-  const { scans, operationsTenantId } = context
+  const { scans, operationsTenantId, retention } = context
+  const keptFrom = lowestIdAt(keptSince(now, retention.bodyDays).getTime())
   return scans.run(tenant, PATH, (orm) =>
     'missed' in selection
-      ? countMissed({ orm, operationsTenantId }, tenant, missedOf(selection), bounds)
-      : countDeliveries(orm, tenant, deliveryCondition(filterOf(selection)), bounds),
+      ? countMissed({ orm, operationsTenantId }, tenant, missedOf(selection), { ...bounds, keptFrom })
+      : countDeliveries(orm, tenant, deliveryCondition(filterOf(selection)), { ...bounds, keptFrom }),
   )
 }
 
@@ -44,17 +49,20 @@ async function countDeliveries(
   orm: Orm,
   tenant: TenantId,
   filter: SQL | undefined,
-  { upTo }: Bounds,
+  { upTo, keptFrom }: KeptBounds,
 ): Promise<Counted[]> {
   const selected = and(eq(deliveries.tenantId, tenant), lte(deliveries.id, upTo as DeliveryId), filter)
   return orm.execute<Counted>(sql`
     select endpoint_id as "endpointId", endpoint.state as "endpointState", selected.state, selected.count, selected.oldest,
-      case when is_pending then 'PENDING' when is_test then 'TEST' when endpoint.deleted_at is not null then 'ENDPOINT_DELETED' end as skipped
+      case when is_pending then 'PENDING' when is_test then 'TEST' when endpoint.deleted_at is not null then 'ENDPOINT_DELETED'
+        when is_gone then 'PAYLOAD_GONE' end as skipped
     from (
       select endpoint_id, state, count(*)::int, min(id::text) as oldest,
         state = 'PENDING' or requested_trigger is not null as is_pending,
-        event_id in (select id from postrider.events where tenant_id = ${tenant} and is_test) as is_test
-      from ${deliveries} where ${selected} group by endpoint_id, state, is_pending, is_test
+        event_id in (select id from postrider.events where tenant_id = ${tenant} and is_test) as is_test,
+        id < ${keptFrom} or event_id in (select id from postrider.events where tenant_id = ${tenant} and expunged_at is not null)
+          as is_gone
+      from ${deliveries} where ${selected} group by endpoint_id, state, is_pending, is_test, is_gone
     ) selected join postrider.endpoints endpoint on endpoint.id = endpoint_id`)
 }
 
@@ -62,20 +70,21 @@ async function countMissed(
   { orm, operationsTenantId }: { orm: Orm; operationsTenantId: TenantId },
   tenant: TenantId,
   { endpointId }: Missed,
-  { from, upTo }: Bounds,
+  { from, upTo, keptFrom }: KeptBounds,
 ): Promise<Counted[]> {
   const rows = await orm.execute<Counted & { type: string; patterns: string[] | null }>(sql`
     select endpoint.id as "endpointId", endpoint.state as "endpointState", endpoint.event_types as patterns, null as state,
-      null as skipped, missed.*
+      case when is_gone then 'PAYLOAD_GONE' end as skipped, type, count, oldest
     from (
-      select type, count(*)::int, min(id::text) as oldest from postrider.events event
+      select type, count(*)::int, min(id::text) as oldest, id < ${keptFrom} or expunged_at is not null as is_gone
+      from postrider.events event
       where tenant_id = ${tenant} and id between ${from} and ${upTo} and not is_test and routed_at is not null
         and not exists (select from postrider.lane_outbox where event_id = event.id)
         and not exists (
           select from postrider.deliveries
           where endpoint_id = ${endpointId} and event_id = event.id and deliveries.id between ${from} and ${upTo}
         )
-      group by type
+      group by type, is_gone
     ) missed join postrider.endpoints endpoint on endpoint.id = ${endpointId}`)
   return rows.filter(({ patterns, type }) => wants(patterns, type, tenant === operationsTenantId))
 }

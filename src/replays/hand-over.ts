@@ -135,6 +135,9 @@ async function reopen(tx: Tx, part: Part, chosen: readonly Chosen[], now: Date):
       requested_trigger = case delivery.state when 'DELIVERED' then 'REPLAY' end,
       requested_at = case delivery.state when 'DELIVERED' then ${now.toISOString()}::timestamptz end,
       failed_reason = null, next_attempt_at = null, replay_id = ${part.replayId},
+      before_replay = case when delivery.state <> 'DELIVERED' then jsonb_build_object(
+        'state', delivery.state, 'failedReason', failed_reason, 'settledAt', delivery.settled_at
+      ) end,
       ticket_id = chosen.ticket, waiting_for = case when chosen.ticket is null then 'REPLAY' end
     from unnest(
       ${ids as never}::uuid[], ${column(({ ticket }) => ticket)}::uuid[],

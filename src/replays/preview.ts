@@ -33,7 +33,7 @@ export async function previewReplay(
   const selection = readSelection(select)
   await namedEndpoints(db.orm, tenant, selection)
   const keptFrom = keptSince(clock.now(), retention.bodyDays)
-  const counted = await countSelection({ scans, operationsTenantId }, tenant, selection, clock.now())
+  const counted = await countSelection({ scans, operationsTenantId, retention }, tenant, selection, clock.now())
   const sent = counted.filter(({ skipped }) => skipped === null)
   const oldest = sent.map(({ oldest }) => oldest).sort()[0]
   return {

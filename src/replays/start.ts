@@ -33,7 +33,7 @@ const MOST_ROWS_PER_INSERT = 5000
  * ENDPOINT_DELETED where the selection is at fault, TOO_MUCH_TO_READ, TOO_MANY_REPLAYS at `input`.
  */
 export async function startReplay(
-  { db, scans, wake, clock, operationsTenantId }: ReplaysContext,
+  { db, scans, wake, clock, operationsTenantId, retention }: ReplaysContext,
   viewer: Viewer,
   tenant: TenantId,
   select: ReplaySelectInput,
@@ -41,7 +41,7 @@ export async function startReplay(
   const selection = readSelection(select)
   await namedEndpoints(db.orm, tenant, selection)
   const now = clock.now()
-  const counted = await countSelection({ scans, operationsTenantId }, tenant, selection, now)
+  const counted = await countSelection({ scans, operationsTenantId, retention }, tenant, selection, now)
   const sent = counted.filter(({ skipped }) => skipped === null)
   const total = sumOf(counted)
   const bounds = boundsOfSelection(selection, now)

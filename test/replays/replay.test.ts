@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { type DeliveryId, publicId } from '../../schema/ids.ts'
+import { type DeliveryId, type EventId, publicId } from '../../schema/ids.ts'
 import { deleteEndpoint } from '../../src/endpoints/save.ts'
+import { expungeEvent } from '../../src/retention/expunge.ts'
 import { testEndpoint } from '../../src/routing/test-delivery.ts'
 import { eventually } from '../support/eventually.ts'
 import { insertSettled } from './rows.ts'
@@ -99,6 +100,23 @@ describe('a replay', () => {
     expect(await ended(await start({ deliveries: {} }))).toMatchObject({ total: 30, redelivered: 30 })
     expect(await quiet()).toMatchObject(Array(30).fill({ state: 'DELIVERED', attemptsMade: 2 }))
     expect(receiver.requests).toHaveLength(60)
+  })
+
+  test('counts what was expunged as such, of missed events too', async () => {
+    const { engine, endpoint, preview, start, ended } = await replayWorld()
+    await insertSettled(engine.db, endpoint, 3)
+    const [first] = await engine.deliveries()
+    const young = await engine.addEndpoint('http://127.0.0.1:9/')
+    await expungeEvent(engine, engine.viewer, first?.eventId as EventId)
+    const missed = { endpointId: publicId('ep', young), since: new Date(Date.now() - 60_000) }
+    for (const select of [{ deliveries: { endpointIds: [publicId('ep', endpoint)] } }, { missed }]) {
+      expect(await preview(select)).toMatchObject({
+        total: 3,
+        toRedeliver: 2,
+        skips: [{ reason: 'PAYLOAD_GONE', count: 1 }],
+      })
+    }
+    expect(await ended(await start({ deliveries: {} }))).toMatchObject({ total: 3, redelivered: 2, skipped: 1 })
   })
 
   test('leaves alone what is pending, what was asked for by hand, and tests', async () => {

@@ -42,6 +42,7 @@ CREATE TABLE "postrider"."portal_sessions" (
 ALTER TABLE "postrider"."tenants" DROP CONSTRAINT "tenants_key_unique";--> statement-breakpoint
 ALTER TABLE "postrider"."api_keys" ADD COLUMN "hint" text;--> statement-breakpoint
 ALTER TABLE "postrider"."api_keys" ADD COLUMN "last_used_at" timestamp (3) with time zone;--> statement-breakpoint
+ALTER TABLE "postrider"."deliveries" ADD COLUMN "before_replay" jsonb;--> statement-breakpoint
 ALTER TABLE "postrider"."tenants" ADD COLUMN "name" text;--> statement-breakpoint
 ALTER TABLE "postrider"."tenants" ADD COLUMN "deleted_at" timestamp (3) with time zone;--> statement-breakpoint
 ALTER TABLE "postrider"."endpoint_credentials" ADD CONSTRAINT "endpoint_credentials_endpoint_id_endpoints_id_fk" FOREIGN KEY ("endpoint_id") REFERENCES "postrider"."endpoints"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -58,6 +59,7 @@ CREATE INDEX "portal_sessions_of_api_key" ON "postrider"."portal_sessions" USING
 CREATE INDEX "portal_sessions_by_expiry" ON "postrider"."portal_sessions" USING btree ("expires_at");--> statement-breakpoint
 CREATE INDEX "api_keys_of_tenant" ON "postrider"."api_keys" USING btree ("tenant_id","id");--> statement-breakpoint
 CREATE INDEX "deliveries_of_replay" ON "postrider"."deliveries" USING btree ("replay_id","endpoint_id","id") WHERE "postrider"."deliveries"."waiting_for" = 'REPLAY';--> statement-breakpoint
+CREATE INDEX "events_expunged" ON "postrider"."events" USING btree ("tenant_id","id") WHERE "postrider"."events"."expunged_at" is not null;--> statement-breakpoint
 CREATE INDEX "replay_parts_in_turn" ON "postrider"."replay_parts" USING btree ("replay_id","next_turn_at","endpoint_id") WHERE "postrider"."replay_parts"."next_turn_at" is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX "secrets_newest" ON "postrider"."secrets" USING btree ("endpoint_id") WHERE "postrider"."secrets"."signs_until" is null;--> statement-breakpoint
 CREATE INDEX "secrets_ending" ON "postrider"."secrets" USING btree ("signs_until") WHERE "postrider"."secrets"."signs_until" is not null;--> statement-breakpoint
