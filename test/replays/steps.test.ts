@@ -94,7 +94,7 @@ describe('a replay, step by step', () => {
     await engine.db
       .sql`update postrider.deliveries set scheduled_attempts_made = 1 where id = ${tried?.id as DeliveryId}`
     await cancel(id)
-    expect(await over(id)).toMatchObject({ state: 'FAILED', total: 2, redelivered: 1 })
+    expect(await over(id)).toMatchObject({ state: 'CANCELLED', total: 2, redelivered: 1 })
     expect(await engine.deliveries()).toMatchObject([
       { state: 'PENDING', waitingFor: 'REPLAY', replayId: id },
       { state: 'FAILED', waitingFor: null, replayId: null },
