@@ -3,6 +3,7 @@ import type { PgColumn } from 'drizzle-orm/pg-core'
 import { type AuditEntryId, parsePublicId, prefixOf, type TenantId } from '../../schema/ids.ts'
 import type { AuditAction } from '../../schema/states.ts'
 import { auditLog } from '../../schema/tables/audit-log.ts'
+import { adviceOnCredential, quoteGiven } from '../given-id.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
@@ -92,15 +93,13 @@ function readList<T>(
 
 function readObjectId(text: string, path: string[]): string {
   if (prefixOf(text) !== null) return text
-  throw new Mistake('INVALID_INPUT', path, `${quoted(text)} is not an id: those are like ep_ and 26 characters.`)
+  const message = `${quoteGiven(text)} is not an id: those are like ep_ and 26 characters.${adviceOnCredential(text)}`
+  throw new Mistake('INVALID_INPUT', path, message)
 }
 
 function readActorId(text: string, path: string[]): string {
   const id = parsePublicId('key', text) ?? parsePublicId('pts', text)
   if (id !== null) return id
-  const message = `${quoted(text)} is not the id of an API key (key_…) or a portal session (pts_…).`
+  const message = `${quoteGiven(text)} is not the id of an API key (key_…) or a portal session (pts_…).${adviceOnCredential(text)}`
   throw new Mistake('INVALID_INPUT', path, message)
 }
-
-/** No further than an id goes: somebody may have taken the wrong field for a secret. */
-const quoted = (text: string) => JSON.stringify(text.slice(0, 8))

@@ -1,5 +1,6 @@
 import { type Id, type Prefix, parsePublicId } from '../../schema/ids.ts'
 import { checkPatterns } from '../endpoints/matching.ts'
+import { notAnId } from '../given-id.ts'
 import { Mistake } from '../mistake.ts'
 
 /** The fields that filters of lists and feeds have in common. A filter that cannot be used is an error, never ignored. */
@@ -28,8 +29,7 @@ export function readIds<P extends Prefix>(
     readList(texts, path)?.map((text, index) => {
       const id = parsePublicId(prefix, text)
       if (id !== null) return id
-      const message = `${JSON.stringify(text.slice(0, 60))} is not an id of the form ${prefix}_ and 26 characters.`
-      throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
+      throw new Mistake('INVALID_INPUT', [...path, String(index)], notAnId(prefix, text))
     }) ?? null
   )
 }

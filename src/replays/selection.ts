@@ -13,6 +13,7 @@ import { endpoints } from '../../schema/tables/endpoints.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { type DeliveryFilterInput, deliveryCondition } from '../deliveries/find.ts'
 import { readIds, readTimeRange } from '../events/filter-fields.ts'
+import { notAnId } from '../given-id.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 
@@ -108,10 +109,7 @@ function namesIn(selection: StoredSelection): {
   }
   const path = [...PATH, 'missed', 'endpointId']
   const id = parsePublicId('ep', selection.missed.endpointId)
-  if (id === null) {
-    const message = `${JSON.stringify(selection.missed.endpointId.slice(0, 60))} is not an id of the form ep_ and 26 characters.`
-    throw new Mistake('INVALID_INPUT', path, message)
-  }
+  if (id === null) throw new Mistake('INVALID_INPUT', path, notAnId('ep', selection.missed.endpointId))
   return { ids: [id], pathOf: () => path }
 }
 

@@ -2,10 +2,12 @@ import { and, eq, inArray, isNull } from 'drizzle-orm'
 import { newId, type TenantId } from '../../schema/ids.ts'
 import { OPERATIONS_TENANT } from '../../schema/operational-events.ts'
 import { tenants } from '../../schema/tables/tenants.ts'
+import { quoteGiven } from '../given-id.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { mayListEveryTenant, type Reach, type Viewer } from './access.ts'
+import { hintOf } from './credential-text.ts'
 import { inReach } from './reach.ts'
 
 export type Tenant = typeof tenants.$inferSelect
@@ -14,6 +16,9 @@ export type Tenant = typeof tenants.$inferSelect
 export const DEFAULT_TENANT = 'default'
 /** What an ADMIN may give as `tenant` to lists and feeds: all of them. */
 export const EVERY_TENANT = '*'
+
+const CREDENTIAL_FOR_TENANT =
+  ' This is a credential; `tenant` takes the key that a tenant was created with, like `acme`.'
 
 /** The tenants that every installation has. */
 export type BuiltInTenants = { defaultTenantId: TenantId; operationsTenantId: TenantId }
@@ -72,7 +77,8 @@ export async function resolveTenant(
       '"*" means all tenants in lists and feeds only; this is of one tenant. Give its key, or leave it out.'
     throw new Mistake('NOT_FOUND', [...path], message)
   }
-  throw new Mistake('NOT_FOUND', [...path], `There is no tenant with the key ${JSON.stringify(key.slice(0, 100))}.`)
+  const message = `There is no tenant with the key ${quoteGiven(key)}.${hintOf(key) === null ? '' : CREDENTIAL_FOR_TENANT}`
+  throw new Mistake('NOT_FOUND', [...path], message)
 }
 
 /** Whose rows a list or feed shows: like `resolveTenant`, or everybody's for an ADMIN who asks for `*`. */

@@ -26,6 +26,7 @@ export type Rule =
 /** From the top of the house to its bottom: each imports only what stands above it. */
 export const ROOMS = [
   'mistake.ts',
+  'given-id.ts',
   'version.ts',
   'config.ts',
   'log.ts',
@@ -57,6 +58,7 @@ export const ROOMS = [
 
 /** The decisions: functions that are told everything, the time and chance too. */
 export const PURE = [
+  'src/given-id.ts',
   'src/egress/url-rules.ts',
   'src/egress/address-rules.ts',
   'src/egress/ports.ts',

@@ -1,13 +1,10 @@
 import { type Id, type Prefix, parsePublicId } from '../../../schema/ids.ts'
+import { notAnId } from '../../given-id.ts'
 import { Mistake } from '../../mistake.ts'
 
 /** The id behind a text; of one that is malformed filters say the same. */
 export function known<P extends Prefix>(prefix: P, text: string): Id<P> {
   const id = parsePublicId(prefix, text)
   if (id !== null) return id
-  throw new Mistake(
-    'INVALID_INPUT',
-    ['id'],
-    `${JSON.stringify(text.slice(0, 60))} is not an id of the form ${prefix}_ and 26 characters.`,
-  )
+  throw new Mistake('INVALID_INPUT', ['id'], notAnId(prefix, text))
 }
