@@ -90,7 +90,7 @@ const ApiKeyCreateInput = builder.inputType('ApiKeyCreateInput', {
   fields: (t) => ({
     tenant: t.string({
       description:
-        'The key of the tenant it is bound to. Absent: the tenant of the API key that makes it, or `default`. `*`: instance-wide, which takes an instance-wide key.',
+        'The key of the tenant it is bound to. Absent: the tenant of the API key that makes it, or `default`. `*`: instance-wide, which takes an instance-wide ADMIN key.',
     }),
     name: t.string({
       required: true,

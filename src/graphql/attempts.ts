@@ -176,7 +176,7 @@ builder.queryField('attempts', (t) =>
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
         }),
         filter: t.arg({ type: AttemptFilter, description: 'Which of them.' }),
       },

@@ -85,7 +85,7 @@ builder.queryField('auditLog', (t) =>
       authScopes: { admin: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide keys: `*` for all.',
+          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
         }),
         filter: t.arg({ type: AuditLogFilter, description: 'Which of them.' }),
       },

@@ -187,7 +187,7 @@ builder.queryFields((t) => ({
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
         }),
         filter: t.arg({ type: DeliveryFilter, description: 'Which of them.' }),
       },

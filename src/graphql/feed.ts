@@ -58,7 +58,7 @@ builder.subscriptionField('deliveryAttempts', (t) =>
     authScopes: { read: true },
     args: {
       tenant: t.arg.string({
-        description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+        description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
       }),
       filter: t.arg({ type: AttemptFilter, description: 'Which attempts.' }),
       after: t.arg.string({ description: 'The last cursor you have. Absent: from now on.' }),
@@ -76,7 +76,7 @@ builder.queryField('feedCursor', (t) =>
     authScopes: { read: true },
     args: {
       tenant: t.arg.string({
-        description: 'The tenant’s key. Absent: the API key’s own, or `default`. ADMIN: `*` for all.',
+        description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
       }),
     },
     resolve: (_, { tenant }, { viewer, attempts }) => attempts.feedCursor(viewer, tenant),

@@ -14,7 +14,7 @@ export type Tenant = typeof tenants.$inferSelect
 
 /** The tenant of a fresh installation, and of instance-wide keys that name none. */
 export const DEFAULT_TENANT = 'default'
-/** What an ADMIN may give as `tenant` to lists and feeds: all of them. */
+/** What an instance-wide ADMIN may give as `tenant` to lists and feeds: all of them. */
 export const EVERY_TENANT = '*'
 
 const CREDENTIAL_FOR_TENANT =
@@ -81,14 +81,22 @@ export async function resolveTenant(
   throw new Mistake('NOT_FOUND', [...path], message)
 }
 
-/** Whose rows a list or feed shows: like `resolveTenant`, or everybody's for an ADMIN who asks for `*`. */
+/** Whose rows a list or feed shows: like `resolveTenant`, or everybody's for an instance-wide ADMIN who asks for `*`. */
 export async function resolveReach(
   context: { orm: Orm; defaultTenantId: TenantId },
   viewer: Viewer,
   key: string | null | undefined,
   path: readonly string[],
 ): Promise<Reach> {
-  return key === EVERY_TENANT && mayListEveryTenant(viewer) ? 'every' : resolveTenant(context, viewer, key, path)
+  if (key !== EVERY_TENANT) return resolveTenant(context, viewer, key, path)
+  if (mayListEveryTenant(viewer)) return 'every'
+  throw notForEveryTenant(path)
+}
+
+/** Of a `*` that would mean something there, were it somebody else who asks. */
+export function notForEveryTenant(path: readonly string[]): Mistake {
+  const message = '`*` takes an instance-wide key with the scope ADMIN. Give the key of a tenant, or leave it out.'
+  return new Mistake('NOT_FOUND', [...path], message)
 }
 
 async function findTenantByKey(orm: Orm, key: string): Promise<TenantId | null> {

@@ -143,6 +143,10 @@ test('tenant names whose lists are read; "*" is for instance-wide admins', async
       { extensions: { code: 'NOT_FOUND', path: ['tenant'] } },
     ])
   }
+  for (const key of [bound, reader]) {
+    const [error] = (await send(LIST, { tenant: '*' }, key)).errors ?? []
+    expect(error?.message).toContain('takes an instance-wide key with the scope ADMIN')
+  }
 })
 
 test('a key that may only publish sees nothing of what becomes of its events', async () => {

@@ -1,7 +1,7 @@
 import type { ApiKeyId } from '../../../schema/ids.ts'
 import { type PageInput, readPage } from '../../postgres/keyset.ts'
 import { adminReachOf, isInstanceAdmin, type Viewer } from '../../tenants/access.ts'
-import { EVERY_TENANT, resolveReach, resolveTenant } from '../../tenants/find.ts'
+import { EVERY_TENANT, notForEveryTenant, resolveReach, resolveTenant } from '../../tenants/find.ts'
 import { type ApiKeyFilterInput, asOf, findApiKeys, listApiKeys } from '../../tenants/find-credentials.ts'
 import { type ApiKeyInput, issueApiKey, revokeApiKey } from '../../tenants/save-keys.ts'
 import { known } from './known.ts'
@@ -14,7 +14,8 @@ export function apiKeyCapabilities(parts: CapabilityParts) {
   const now = () => parts.clock.now()
   return {
     async create(viewer: Viewer, { tenant, ...input }: ApiKeyInput & { tenant?: TenantKey }) {
-      const instanceWide = tenant === EVERY_TENANT && isInstanceAdmin(viewer)
+      const instanceWide = tenant === EVERY_TENANT
+      if (instanceWide && !isInstanceAdmin(viewer)) throw notForEveryTenant(['input', 'tenant'])
       const tenantId = instanceWide ? null : await resolveTenant(scope, viewer, tenant, ['input', 'tenant'])
       const { apiKey, key } = await issueApiKey(parts, viewer, tenantId, input)
       return { apiKey: asOf(apiKey, now()), key }
