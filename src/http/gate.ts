@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { GraphQLError } from 'graphql'
 import ipaddr from 'ipaddr.js'
+import type { ErrorCode } from '../../schema/error-codes.ts'
 import { refusal, unauthenticated } from '../graphql/errors.ts'
 import type { Viewer } from '../tenants/access.ts'
 import { createBuckets } from './buckets.ts'
@@ -56,22 +58,32 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
       const name = createHash('sha256').update(key).digest('base64')
       // Before the database is asked: a key beyond its rate costs next to nothing.
       const waitMs = operations?.waitMs(name) ?? 0
-      if (waitMs > 0) throw tooManyOperations(rateLimit, waitMs)
+      if (rateLimit !== null && waitMs > 0) throw new TooManyOperations(rateLimit, waitMs)
       const viewer = known.has(name) ? await authenticate(key, address) : await guess(key, name, address)
       if (viewer === null) {
         known.delete(name)
         throw unauthenticated()
       }
-      const taken = operations?.take(name)
-      if (taken && taken.waitMs > 0) throw tooManyOperations(rateLimit, taken.waitMs)
-      return { viewer, quota: taken && rateLimit !== null ? { limit: rateLimit, left: taken.left } : null }
+      if (operations === null || rateLimit === null) return { viewer, quota: null }
+      const taken = operations.take(name)
+      if (taken.waitMs > 0) throw new TooManyOperations(rateLimit, taken.waitMs)
+      return { viewer, quota: { limit: rateLimit, left: taken.left } }
     },
   }
 }
 
-function tooManyOperations(rateLimit: number | null, retryAfterMs: number) {
-  const message = `This API key may be used for ${rateLimit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`
-  return refusal('RATE_LIMITED', message, { retryAfterMs })
+/** RATE_LIMITED for a key that is used too often; of wrong keys there is no quota to tell. */
+export class TooManyOperations extends GraphQLError {
+  readonly quota: NonNullable<Quota>
+
+  constructor(limit: number, retryAfterMs: number) {
+    const code: ErrorCode = 'RATE_LIMITED'
+    super(
+      `This API key may be used for ${limit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`,
+      { extensions: { code, retryAfterMs } },
+    )
+    this.quota = { limit, left: 0 }
+  }
 }
 
 function tooManyWrongKeys(retryAfterMs: number) {

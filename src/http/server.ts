@@ -11,7 +11,7 @@ import { answerError, answerGraphQLError, answerJson } from './answer.ts'
 import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
 import { bearerToken } from './credentials.ts'
-import { createGate, type Gate, type Quota } from './gate.ts'
+import { createGate, type Gate, type Quota, TooManyOperations } from './gate.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
@@ -156,6 +156,7 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
     if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)
     await yoga(request, response, { viewer, requestId, operation })
   } catch (error) {
+    if (error instanceof TooManyOperations) tellQuota(response, error.quota)
     if (error instanceof BadRequest) return answerError(response, error.status, error)
     if (error instanceof GraphQLError) return answerRefusal(response, error)
     throw error

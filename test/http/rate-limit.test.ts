@@ -16,7 +16,10 @@ test('a key that asks more often than it may is told when to come back, over HTT
     const response = await fetch(url, { method: 'POST', headers, body: VIEWER })
     const { errors } = (await response.json()) as { errors?: { message: string; extensions: object }[] }
     const told = Object.fromEntries(
-      ['retry-after', 'ratelimit-limit', 'ratelimit-remaining'].map((name) => [name, response.headers.get(name)]),
+      ['retry-after', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'].map((name) => [
+        name,
+        response.headers.get(name),
+      ]),
     )
     return { status: response.status, ...told, error: errors?.[0] }
   }
@@ -28,6 +31,9 @@ test('a key that asks more often than it may is told when to come back, over HTT
   expect(served?.[0]).toMatchObject({ 'ratelimit-limit': '2', 'retry-after': null })
   expect(refused?.[0]).toMatchObject({
     'retry-after': '1',
+    'ratelimit-limit': '2',
+    'ratelimit-remaining': '0',
+    'ratelimit-reset': '1',
     error: {
       message: expect.stringContaining('2 operations a second'),
       extensions: { code: 'RATE_LIMITED', retryAfterMs: expect.any(Number) },
