@@ -1,3 +1,4 @@
+import { publicId } from '../../schema/ids.ts'
 import { createTrouble } from '../log.ts'
 import type { Sql } from '../postgres/client.ts'
 import type { Claim } from '../queue/tickets.ts'
@@ -151,7 +152,7 @@ function launchNow(context: Sending, prepared: Prepared): boolean {
   context.inFlight.add(prepared)
   void send(context, prepared)
     .catch((err) => {
-      context.log.error({ err, delivery: prepared.delivery.id }, 'A delivery could not be sent')
+      context.log.error({ err, delivery: publicId('dlv', prepared.delivery.id) }, 'A delivery could not be sent')
       return failInternally(context, prepared)
     })
     .then((sent) => {
@@ -182,7 +183,7 @@ async function dispatch(context: Sending, claims: Claim<DeliverTicket>[]): Promi
   }
   const refused = batch.ready.filter((prepared) => !launch(context, prepared)).map(({ claim }) => claim)
   for (const { prepared, error } of batch.broken) {
-    log.error({ err: error, delivery: prepared.delivery.id }, 'A delivery could not be prepared')
+    log.error({ err: error, delivery: publicId('dlv', prepared.delivery.id) }, 'A delivery could not be prepared')
     settling.add(failInternally(context, prepared))
   }
   await hold(context, { idle: batch.idle, held: [...batch.held, ...refused] })

@@ -1,3 +1,4 @@
+import { publicId } from '../../schema/ids.ts'
 import { recordAttempts } from '../attempts/record.ts'
 import type { Log } from '../log.ts'
 import type { Sent } from './send.ts'
@@ -41,6 +42,7 @@ export async function park({ db, tickets, clock, log }: SettleContext & { log: L
       await inner`update postrider.deliveries set last_attempt_id = ${attempt.id} where id = ${prepared.delivery.id}`
       await recordAttempts(inner, [{ ...attempt, ...failed }])
     })
-    await record.catch((err) => log.error({ err, delivery: prepared.delivery.id }, 'An attempt could not be recorded'))
+    const delivery = publicId('dlv', prepared.delivery.id)
+    await record.catch((err) => log.error({ err, delivery }, 'An attempt could not be recorded'))
   })
 }

@@ -142,7 +142,7 @@ async function splitOrPark(context: Settling, batch: Sent[], error: unknown): Pr
     return settleForSure(context, batch.slice(half))
   }
   const [result] = batch as [Sent]
-  const delivery = result.prepared.delivery.id
+  const delivery = publicId('dlv', result.prepared.delivery.id)
   context.log.error({ err: error, delivery }, 'A result could not be settled; settling it without its details')
   try {
     await settle(context, [bare(result)])
@@ -154,7 +154,7 @@ async function splitOrPark(context: Settling, batch: Sent[], error: unknown): Pr
 
 async function parkAll(context: Settling, batch: Sent[], err: unknown): Promise<void> {
   for (const result of batch) {
-    const delivery = result.prepared.delivery.id
+    const delivery = publicId('dlv', result.prepared.delivery.id)
     context.log.error({ err, delivery }, 'A result could not be settled; its delivery waits for an hour')
     // Should this fail as well, its claim lapses, and the delivery is tried again.
     await park(context, result).catch((err) => context.log.error({ err, delivery }, 'A delivery could not be parked'))

@@ -122,7 +122,10 @@ async function present(postmaster: Postmaster, adopted: boolean, log: Log): Prom
   const admin = adminAddress(postmaster.socketDirectory)
   await ensureDatabase(admin)
   const { pid, cluster } = postmaster
-  log.info({ pid, cluster }, adopted ? 'Found the embedded Postgres running' : 'Started the embedded Postgres')
+  log.info(
+    { postgresPid: pid, cluster },
+    adopted ? 'Found the embedded Postgres running' : 'Started the embedded Postgres',
+  )
   return {
     address: { host: postmaster.socketDirectory, port: PORT, user: OWNER, database: OWNER },
     admin,

@@ -1,4 +1,4 @@
-import { type EventId, lowestIdAt, newId, timeOf } from '../../schema/ids.ts'
+import { type EventId, lowestIdAt, newId, publicId, timeOf } from '../../schema/ids.ts'
 import { ORDINARY } from '../events/bursts.ts'
 import { DAY_MS, dayOf } from '../postgres/days.ts'
 import { createPause } from '../queue/pause.ts'
@@ -37,9 +37,9 @@ export async function routedUpTo(context: RetentionContext, end: Date, payloads:
   const days = unrouted.map((id) => dayOf(timeOf(id)))
   const held = days.filter((day) => day >= end.getTime() - MOST_DAYS_HELD * DAY_MS)
   const lost = days.length - held.length
-  if (held.length > 0)
-    log.warn({ events: held.length, first: unrouted[0] }, 'Old events are not routed yet: their days stay')
-  if (lost > 0) log.error({ events: lost, first: unrouted[0] }, 'Events that could not be routed are no longer kept')
+  const first = unrouted[0] && publicId('evt', unrouted[0])
+  if (held.length > 0) log.warn({ events: held.length, first }, 'Old events are not routed yet: their days stay')
+  if (lost > 0) log.error({ events: lost, first }, 'Events that could not be routed are no longer kept')
   return new Date(Math.min(end.getTime(), ...held))
 }
 

@@ -1,4 +1,4 @@
-import type { TenantId } from '../../schema/ids.ts'
+import { publicId, type TenantId } from '../../schema/ids.ts'
 import { BURST, ORDINARY } from '../events/bursts.ts'
 import { createTrouble, type Log } from '../log.ts'
 import { isTransient } from '../postgres/unavailable.ts'
@@ -135,8 +135,11 @@ async function routeLanesOf(context: Routing, tenant: TenantId): Promise<boolean
     for (let left = await countForLanes(context.db.sql, tenant); left > 0; left--) {
       await put(1).catch(async (err) => {
         if (isTransient(err)) throw err
-        const event = await putLast(context.db.sql, tenant)
-        context.log.error({ err, event }, 'An event could not be put into its lanes; trying again')
+        const id = await putLast(context.db.sql, tenant)
+        context.log.error(
+          { err, event: id && publicId('evt', id) },
+          'An event could not be put into its lanes; trying again',
+        )
       })
     }
     return false
@@ -161,10 +164,8 @@ async function routeTogether(context: Routing, claims: Claim<OutboxTicket>[]): P
       for (const claim of claims) if (await routeTogether(context, [claim])) deferred = true
       return deferred
     }
-    log.error(
-      { err, events: claims.flatMap(({ data }) => data.events).slice(0, 10) },
-      'Events could not be routed; trying again',
-    )
+    const ids = claims.flatMap(({ data }) => data.events).slice(0, 10)
+    log.error({ err, events: ids.map((id) => publicId('evt', id)) }, 'Events could not be routed; trying again')
     try {
       if (isTransient(err)) await tickets.release('outbox', claims)
       else for (const claim of claims) await park(context, claim)

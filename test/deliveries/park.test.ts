@@ -43,6 +43,9 @@ test('a result whose details cannot be recorded is settled without them', async 
   })
   expect(receiver.requests).toHaveLength(5)
   expect(log.error).toHaveBeenCalledTimes(2)
+  // As the API knows it.
+  const delivery = expect.stringMatching(/^dlv_[0-9a-z]{26}$/)
+  expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ delivery }), expect.any(String))
 })
 
 test('a delivery whose result cannot be settled at all waits for an hour, shown as INTERNAL, and nobody else notices', async () => {
