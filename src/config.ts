@@ -115,6 +115,11 @@ const variables = z.object({
 /** What rooms below say of variables that only they can read: called with the value, throws when it cannot be used. */
 export type Checks = Partial<Record<keyof typeof variables.shape, (text: string) => unknown>>
 
+/** Whether npm took an option for its own that was meant for a command: `npm run x --new` instead of `npm run x -- --new`. */
+export function npmTook(option: string, environment: Record<string, string | undefined> = process.env): boolean {
+  return (environment[`npm_config_${option}`] ?? '') !== ''
+}
+
 /** Reads the configuration from the environment, or throws `InvalidConfiguration` with every fault it has. */
 export function readConfig(environment: Record<string, string | undefined> = process.env, checks: Checks = {}): Config {
   const given = Object.fromEntries(

@@ -1,7 +1,8 @@
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { SYSTEM } from '../audit/actor.ts'
 import { recordActionIn } from '../audit/record.ts'
-import { type Config, readConfig } from '../config.ts'
+import { type Config, npmTook, readConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import { type Address, type Db, openPool, type Session } from '../postgres/client.ts'
 import { startEmbeddedPostgres } from '../postgres/embedded.ts'
@@ -30,6 +31,7 @@ class CannotRotate extends Error {
   }
 }
 
+const MASTER_KEYS_FILE = 'master-keys'
 const PROGRESS_MS = 1000
 const OTHER_RUN_MS = 5000
 
@@ -41,12 +43,19 @@ async function main(): Promise<void> {
       `${unknown.join(' ')} means nothing here. Use: npm run keys:rotate [-- --new]`,
     )
   }
+  const withNew = process.argv.includes('--new')
+  if (!withNew && npmTook('new')) {
+    throw new CannotRotate(
+      'OPTION_TAKEN_BY_NPM',
+      'npm kept --new to itself. Use: npm run keys:rotate -- --new. Nothing was changed.',
+    )
+  }
   const config = readConfig(undefined, { POSTRIDER_MASTER_KEYS: parseMasterKeys })
   const log = createLog('warn')
   const { address, leave } = await reachPostgres(config, log)
   const db = await openPool(address, { max: 3, name: 'rotation of keys', log, statementTimeoutMs: 0 })
   try {
-    await alone(db, () => rotate(db, config, process.argv.includes('--new')))
+    await alone(db, () => rotate(db, config, withNew))
   } finally {
     await leave(db)
     await db.close()
@@ -78,7 +87,7 @@ async function rotate(db: Db, config: Config, withNew: boolean): Promise<void> {
     },
     progress: tellProgress(total),
   })
-  conclude(rotated, keys, performance.now() - startedAt)
+  conclude(rotated, keys, config, performance.now() - startedAt)
 }
 
 /** A line at once, then every second at most. */
@@ -91,22 +100,29 @@ function tellProgress(total: number): (done: number) => void {
   }
 }
 
-function conclude({ sealedAnew, left, damaged }: Rotated, keys: readonly MasterKey[], ms: number): void {
+function conclude(
+  { sealedAnew, left, damaged }: Rotated,
+  keys: readonly MasterKey[],
+  config: Config,
+  ms: number,
+): void {
   if (sealedAnew > 0) say(`Sealed anew: ${sealedAnew} in ${(ms / 1000).toFixed(1)} s.`)
   if (damaged > 0)
     say(
       `No key opens ${damaged} of them: they were altered, or moved to where they do not belong. They were left as they are.`,
     )
   const needed = new Set(left.map(({ keyId }) => keyId))
-  const free = keys.slice(1).filter(({ id }) => !needed.has(id))
   if (left.length > 0) {
     say(`Still needed: ${describeUses(left)}. Run this again.`)
     process.exitCode = 1
   }
-  for (const { id } of free)
+  const place = config.masterKeys === null ? join(config.dataDir, MASTER_KEYS_FILE) : 'POSTRIDER_MASTER_KEYS'
+  for (const [index, { id }] of keys.entries()) {
+    if (index === 0 || needed.has(id)) continue
     say(
-      `Nothing in this database needs ${id} any more: it can be removed. Keep it with the backups that were made before.`,
+      `Nothing in this database needs ${id} any more, key ${index + 1} of ${keys.length} in ${place}: it can be removed. Keep it with the backups that were made before.`,
     )
+  }
 }
 
 /** Sealed anew for a process that lacks the key, everything would be unreadable to it, and its deliveries would fail. */

@@ -20,6 +20,18 @@ export class ForeignDirectory extends EmbeddedPostgresError {
   }
 }
 
+/** Nothing was ever made there: whoever wants what is in a database looks in the wrong place. */
+export class NoDatabase extends EmbeddedPostgresError {
+  readonly code = 'NO_DATABASE'
+  constructor(dataDir: string) {
+    super(
+      'NoDatabase',
+      `There is no database in ${dataDir}. Give POSTRIDER_DATA_DIR as Postrider itself has it, or put the database back if it was moved away. ` +
+        'Where Postrider uses a Postgres of your own, give DATABASE_URL. Nothing was made or changed.',
+    )
+  }
+}
+
 export class WrongMajorVersion extends EmbeddedPostgresError {
   readonly code = 'WRONG_MAJOR_VERSION'
   constructor(path: string, found: string, ours: number) {

@@ -1,10 +1,10 @@
-import { mkdir, realpath } from 'node:fs/promises'
+import { lstat, mkdir, realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Log } from '../log.ts'
 import { serverAccount } from './account.ts'
 import { findBinaries } from './binaries.ts'
 import { clusterExists, createCluster, placeCluster, socketDirectory } from './cluster.ts'
-import { fileFault, NoBinaries, StartFailed } from './embedded-errors.ts'
+import { fileFault, NoBinaries, NoDatabase, StartFailed } from './embedded-errors.ts'
 import { loadPostgres } from './mend.ts'
 import {
   adminAddress,
@@ -79,6 +79,7 @@ const SETTINGS = {
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   if (process.platform === 'win32') throw new NoBinaries('Windows has no Unix sockets for it to listen on')
   const { log, shelter = '/var/lib/postrider' } = options
+  if (options.mayCreate === false) await refuseWithout(options.dataDir)
   const dataDir = await makeDataDir(options.dataDir)
   const account = await serverAccount(join(dataDir, 'postgres'))
   const cluster = await placeCluster(dataDir, shelter, account, log)
@@ -106,6 +107,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     })
     return present(started, false, log)
   })
+}
+
+/** Before anything is made: a directory that appears under a misspelt path would seem to be the right one. */
+async function refuseWithout(dataDir: string): Promise<void> {
+  // Not what a link points to: one that leads nowhere has a reason of its own.
+  const found = await lstat(join(resolve(dataDir), 'postgres')).catch((error: NodeJS.ErrnoException) => error)
+  if (found instanceof Error && found.code === 'ENOENT') throw new NoDatabase(resolve(dataDir))
 }
 
 /** Root lets others pass, but not look: the server's user must reach its cluster. */
