@@ -12,8 +12,14 @@ import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 const PortalScopeEnum = builder.enumType('PortalScope', {
   description: 'What a portal session may do, within its tenant.',
   values: {
-    READ: { description: 'Read endpoints, events, deliveries and attempts, and follow the live feed.' },
-    MANAGE: { description: 'Create and change endpoints, retry, cancel and replay deliveries. Includes READ.' },
+    READ: {
+      description:
+        'Read endpoints, events with their payloads, deliveries and attempts with what was answered, and follow the live feed.',
+    },
+    MANAGE: {
+      description:
+        'Create, change and delete endpoints, read and rotate their signing secrets, retry, cancel and replay deliveries, and expunge payloads for good. Includes READ.',
+    },
   } satisfies Record<PortalScope, object>,
 })
 
