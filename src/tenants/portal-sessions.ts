@@ -63,7 +63,7 @@ export async function createPortalSession(
   return { portalSession, token }
 }
 
-/** Ends a portal session at once; one that has ended already stays as it is. Mistakes: NOT_FOUND at `id`. */
+/** Ends a portal session at once; one that is revoked already stays as it is, and nothing is noted. Mistakes: NOT_FOUND at `id`. */
 export async function revokePortalSession(
   { db, wake, clock }: CredentialContext,
   viewer: Viewer,
@@ -71,14 +71,16 @@ export async function revokePortalSession(
 ): Promise<PortalSessionRow> {
   const now = clock.now()
   const revoked = await db.orm.transaction(async (tx) => {
-    const [row] = await tx
-      .update(portalSessions)
-      .set({ revokedAt: sql`coalesce(${portalSessions.revokedAt}, ${now.toISOString()})` })
+    const [session] = await tx
+      .select()
+      .from(portalSessions)
       .where(and(inReach(portalSessions.tenantId, reachOf(viewer)), eq(portalSessions.id, id)))
-      .returning()
-    if (!row) throw new Mistake('NOT_FOUND', ['id'], 'There is no such portal session.')
-    await recordAction(tx, viewer, { ...about('PORTAL_SESSION_REVOKE', row), details: { name: row.name } }, now)
-    return row
+      .for('update')
+    if (!session) throw new Mistake('NOT_FOUND', ['id'], 'There is no such portal session.')
+    if (session.revokedAt !== null) return session
+    const [row] = await tx.update(portalSessions).set({ revokedAt: now }).where(eq(portalSessions.id, id)).returning()
+    await recordAction(tx, viewer, { ...about('PORTAL_SESSION_REVOKE', session), details: { name: session.name } }, now)
+    return row as PortalSessionRow
   })
   wake.signal('credentials')
   return revoked

@@ -48,7 +48,7 @@ export async function issueApiKey(
 }
 
 /**
- * From its commit on the key opens nothing, nor do the portal sessions that it made. One that is revoked already stays as it is.
+ * From its commit on the key opens nothing, nor do the portal sessions that it made. One that is revoked already stays as it is, and nothing is noted.
  * Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`.
  */
 export async function revokeApiKey(
@@ -66,12 +66,9 @@ export async function revokeApiKey(
       .where(and(inReach(apiKeys.tenantId, reachOf(viewer)), eq(apiKeys.id, id)))
       .for('update')
     if (!key) throw new Mistake('NOT_FOUND', ['id'], 'There is no such API key.')
+    if (key.revokedAt !== null) return key
     if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey()
-    const [row] = await tx
-      .update(apiKeys)
-      .set({ revokedAt: key.revokedAt ?? now })
-      .where(eq(apiKeys.id, id))
-      .returning()
+    const [row] = await tx.update(apiKeys).set({ revokedAt: now }).where(eq(apiKeys.id, id)).returning()
     await revokeSessionsOfKey(tx, id, now)
     await recordAction(tx, viewer, aboutKey('API_KEY_REVOKE', key), now)
     return row as ApiKeyRow

@@ -97,6 +97,9 @@ test('a revoked portal session opens nothing, and expired ones are forgotten', a
   const answer = { portalSessionRevoke: { portalSession: { state: 'REVOKED' }, userErrors: [] } }
   expect(await ask(REVOKE, { id: revoked?.portalSession?.id }, bound)).toEqual(answer)
   expect(signals).toBe(1)
+  expect(await ask(REVOKE, { id: revoked?.portalSession?.id }, bound)).toEqual(answer)
+  const noted = await db.sql`select 1 from postrider.audit_log where action = 'PORTAL_SESSION_REVOKE'`
+  expect(noted).toHaveLength(1)
   expect((await send(WHO, {}, String(revoked?.token))).status).toBe(401)
   expect((await send(WHO, {}, String(kept?.token))).status).toBe(200)
 
