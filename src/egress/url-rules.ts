@@ -87,7 +87,9 @@ function wrongAddress(text: string, { href }: URL, address: string, { allowNetwo
   const verdict = judgeAddress(address, allowNetworks)
   if (verdict.allowed) return null
   const read = href.startsWith(text) ? '' : ` (it is read as ${quote(href)})`
-  const advice = verdict.meant ? ` Add ${verdict.meant} to POSTRIDER_ALLOW_NETWORKS if that is intended.` : ''
+  const advice = verdict.meant
+    ? ` The operator of this server can allow it by adding ${verdict.meant} to POSTRIDER_ALLOW_NETWORKS.`
+    : ''
   return `${quote(text)} ${verdict.reason}${read}.${advice}`
 }
 
@@ -107,7 +109,7 @@ function wrongName(host: string, allowHosts: Hosts): string | null {
     }
   }
   if (allowHosts.has(host) || (host.includes('.') && !/\.(localhost|internal|local)$/.test(host))) return null
-  return `The host ${quote(host)} is no public host name. If that is intended, allow it with POSTRIDER_ALLOW_HOSTS=${host}, and its network with POSTRIDER_ALLOW_NETWORKS.`
+  return `The host ${quote(host)} is no public host name. The operator of this server can allow it with POSTRIDER_ALLOW_HOSTS=${host}, and its network with POSTRIDER_ALLOW_NETWORKS.`
 }
 
 function wrongPort({ port, hostname }: URL): string | null {

@@ -59,7 +59,7 @@ export function readRetryPolicy(
   const total = delaysOf(policy).reduce((sum, delay) => sum + delay, 0)
   if (total <= longestSeconds) return policy
   const days = (total / DAY_SECONDS).toFixed(1)
-  const message = `This schedule takes ${days} days; at most ${longestSeconds / DAY_SECONDS} are allowed, so that it ends a week before payloads are no longer kept: (POSTRIDER_BODY_RETENTION_DAYS - ${DAYS_LEFT_AFTER_FAILURE}) / ${1 + JITTER}, in whole days.`
+  const message = `This schedule takes ${days} days; at most ${longestSeconds / DAY_SECONDS} are allowed, so that it ends a week before payloads are no longer kept. Shorten it; the operator of this server sets the limit, (POSTRIDER_BODY_RETENTION_DAYS - ${DAYS_LEFT_AFTER_FAILURE}) / ${1 + JITTER} in whole days.`
   throw new Mistake('INVALID_INPUT', [...path, kind], message)
 }
 

@@ -106,10 +106,10 @@ test.each`
 
 test('a literal inside a network that may be meant says how to allow it', () => {
   expect(wrongWith('http://10.0.0.5/hook')).toBe(
-    '"http://10.0.0.5/hook" points into a private network. Add 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS if that is intended.',
+    '"http://10.0.0.5/hook" points into a private network. The operator of this server can allow it by adding 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS.',
   )
   expect(wrongWith('http://0xa.5/hook')).toBe(
-    '"http://0xa.5/hook" points into a private network (it is read as "http://10.0.0.5/hook"). Add 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS if that is intended.',
+    '"http://0xa.5/hook" points into a private network (it is read as "http://10.0.0.5/hook"). The operator of this server can allow it by adding 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS.',
   )
 })
 

@@ -19,7 +19,7 @@ const REFUSED = {
     {
       code: 'INVALID_URL',
       path: ['input', 'url'],
-      message: `"${INNER}" points into a private network. Add 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS if that is intended.`,
+      message: `"${INNER}" points into a private network. The operator of this server can allow it by adding 10.0.0.0/8 to POSTRIDER_ALLOW_NETWORKS.`,
     },
   ],
 }
