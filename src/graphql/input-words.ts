@@ -10,6 +10,8 @@ const EXPECTED: Record<string, string> = {
   Boolean: 'true or false',
   DateTime: 'a date, a time and a zone (Z or +01:00), like "2026-11-20T19:34:30.123Z"',
 }
+/** To name the range of Int as well would be misleading: what takes the number takes far less. */
+export const FRACTION = 'one with a fraction or an exponent'
 const MOST_NAMES = 40
 
 export type Wording = { /** The schema's own names are part of what is hidden with it. */ hideNames: boolean }
@@ -19,14 +21,17 @@ export function wrongLeaf(type: GraphQLLeafType, value: unknown, wording: Wordin
   try {
     // Suggestions would be searched for, in time that grows with the value.
     const parsed = isEnumType(type) ? type.parseValue(value, true) : type.parseValue(value)
-    return parsed === undefined ? mustBe(type, kindOf(value), wording) : null
+    if (parsed !== undefined) return null
   } catch {
-    return mustBe(type, kindOf(value), wording)
+    // As for what is parsed to nothing.
   }
+  const isFraction = typeof value === 'number' && !Number.isInteger(value)
+  return mustBe(type, isFraction && type.name === 'Int' ? FRACTION : kindOf(value), wording)
 }
 
 /** `found` says what was given, like `a number`. */
 export function mustBe(type: GraphQLLeafType, found: string, { hideNames }: Wording): string {
+  if (found === FRACTION) return `must be a whole number; ${FRACTION} was given.`
   if (!isEnumType(type)) return `must be ${EXPECTED[type.name] ?? `a ${type.name}`}; ${found} was given.`
   const values = type.getValues().map(({ name }) => name)
   if (hideNames || values.length > MOST_NAMES) return `must be a value of ${type.name}.`

@@ -12,7 +12,7 @@ import {
   visit,
 } from 'graphql'
 import { refusal } from './errors.ts'
-import { mustBe } from './input-words.ts'
+import { FRACTION, mustBe } from './input-words.ts'
 
 /**
  * GraphQL's own rule about values that stand in the document. Its faults become INVALID_INPUT with the path of the input,
@@ -35,7 +35,8 @@ export function valuesOfCorrectType({ hideNames }: { hideNames: boolean }) {
 /** Only faults of a value itself repeat it; those of an object's fields say no more than their names. */
 function inPlainWords(context: ValidationContext, { nodes, message }: GraphQLError, hideNames: boolean): string {
   const type = getNamedType(context.getInputType())
-  const found = FOUND[nodes?.[0]?.kind ?? '']
+  const kind = nodes?.[0]?.kind ?? ''
+  const found = kind === Kind.FLOAT && type?.name === 'Int' ? FRACTION : FOUND[kind]
   if (found === undefined) return message
   const must = isLeafType(type)
     ? mustBe(type, found, { hideNames })

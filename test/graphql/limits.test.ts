@@ -25,7 +25,7 @@ test.each`
   ${{ url: [CANARY] }}                                        | ${'input.url'}                         | ${'must be a string; a list was given.'}
   ${{ url: { secret: CANARY } }}                              | ${'input.url'}                         | ${'must be a string; an object was given.'}
   ${{ url: 'x', timeoutSeconds: CANARY }}                     | ${'input.timeoutSeconds'}              | ${'must be a whole number from -2147483648 to 2147483647; a string was given.'}
-  ${{ url: 'x', timeoutSeconds: 1.5 }}                        | ${'input.timeoutSeconds'}              | ${'must be a whole number from -2147483648 to 2147483647; a number was given.'}
+  ${{ url: 'x', timeoutSeconds: 1.5 }}                        | ${'input.timeoutSeconds'}              | ${'must be a whole number; one with a fraction or an exponent was given.'}
   ${{ url: 'x', method: CANARY }}                             | ${'input.method'}                      | ${'must be one of PATCH, POST, PUT.'}
   ${{ url: 'x', eventTypes: ['a', 5] }}                       | ${'input.eventTypes.1'}                | ${'must be a string; a number was given.'}
   ${{ url: 'x', retry: CANARY }}                              | ${'input.retry'}                       | ${'must be an object, a RetryPolicyInput; a string was given.'}
