@@ -67,10 +67,11 @@ function judge(facts: Facts): [DatabaseFault, string] | null {
       `The role "${facts.user}" may not create schemas in the database "${facts.database}". As its owner run: ${grant}`,
     ]
   }
-  if (facts.fsync !== 'on' || facts.fullPageWrites !== 'on') {
+  const off = [facts.fsync === 'on' ? [] : 'fsync', facts.fullPageWrites === 'on' ? [] : 'full_page_writes'].flat()
+  if (off.length > 0) {
     return [
       'DATABASE_NOT_DURABLE',
-      `This server runs with fsync=${facts.fsync} and full_page_writes=${facts.fullPageWrites}: acknowledged events could be lost in a crash. Turn both on.`,
+      `This server runs with ${off.map((setting) => `${setting}=off`).join(' and ')}: acknowledged events could be lost in a crash. Turn ${off.length === 1 ? 'it' : 'both'} on.`,
     ]
   }
   return null
