@@ -83,12 +83,14 @@ function adviceOnIssuer(code: string, certificate: DetailedPeerCertificate): str
     case 'SELF_SIGNED_CERT_IN_CHAIN':
     case 'UNABLE_TO_GET_ISSUER_CERT':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
-      return `The certificate of the server comes from the authority ${name}, which is not trusted here. Use one of a public authority.`
+      return `The certificate of the server comes from the authority ${name}, which is not trusted here. Use one of a public authority or, with a client certificate, one that ${CA_PEM} names.`
     default:
       return null
   }
 }
 
+// Of the endpoint's credentials.
+const CA_PEM = '`clientCertificate.caPem`'
 const MOST_NAMES = 3
 const LONGEST_NAME = 80
 // OpenSSL itself stops reading a chain at 100 KiB; a handful is what servers send.

@@ -85,7 +85,7 @@ test.each([
     'of an authority nobody knows',
     certificates.ofAStranger,
     'TLS_UNTRUSTED',
-    'The certificate of the server comes from the authority "Stranger", which is not trusted here. Use one of a public authority.',
+    'The certificate of the server comes from the authority "Stranger", which is not trusted here. Use one of a public authority or, with a client certificate, one that `clientCertificate.caPem` names.',
   ],
   [
     'with a key that is too small',
