@@ -70,7 +70,7 @@ builder.queryField('apiKeys', (t) =>
   t.connection(
     {
       type: ApiKeyRef,
-      description: 'The API keys of a tenant, newest first, with those that have ended.',
+      description: 'The API keys of a tenant, newest first, with those that have ended. Takes ADMIN.',
       authScopes: { admin: true },
       args: {
         tenant: t.arg.string({

@@ -71,7 +71,8 @@ builder.queryField('portalSessions', (t) =>
   t.connection(
     {
       type: PortalSessionRef,
-      description: 'The portal sessions of a tenant, newest first; those that have expired are soon forgotten.',
+      description:
+        'The portal sessions of a tenant, newest first; those that have expired are soon forgotten. Takes ADMIN.',
       authScopes: { admin: true },
       args: {
         tenant: t.arg.string({

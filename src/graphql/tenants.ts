@@ -55,7 +55,8 @@ builder.queryFields((t) => ({
   tenants: t.connection(
     {
       type: TenantRef,
-      description: 'The tenants, newest first, without deleted ones. A key that is bound to a tenant sees that one.',
+      description:
+        'The tenants, newest first, without deleted ones. Takes ADMIN. A key that is bound to a tenant sees that one.',
       authScopes: { admin: true },
       resolve: (_, page, { viewer, tenants }) => tenants.list(viewer, page),
     },
