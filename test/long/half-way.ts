@@ -1,12 +1,12 @@
 import { expect, onTestFinished } from 'vitest'
 import { type EndpointId, parsePublicId } from '../../schema/ids.ts'
 import type { Db } from '../../src/postgres/client.ts'
+import { insertSettled } from '../replays/rows.ts'
 import { type Api, createEndpoint, databaseUrl, publish, startServer } from '../support/app.ts'
 import { createDatabase, openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { percentile95 } from '../support/latency.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
-import { insertSettled } from '../replays/rows.ts'
 
 /** The real server with an endpoint whose deliveries, so many of them, have all failed. */
 export async function failedDeliveries(count: number) {
