@@ -214,7 +214,8 @@ test('everything that is wrong with an input is told at once', async () => {
     'clientCertificate.certificatePem',
     'clientCertificate.privateKeyPem',
   ].map((path) => `input.${path}`)
-  const told = ({ userErrors }: Dig) => (userErrors as unknown as { path: string[] }[]).map(({ path }) => path.join('.'))
+  const told = ({ userErrors }: Dig) =>
+    (userErrors as unknown as { path: string[] }[]).map(({ path }) => path.join('.'))
   expect(told(await updated(api, id, wrong))).toEqual(paths)
 
   const answer = await api.ask(CREATE, { input: { ...wrong, secret: 'whsec_short' } })
