@@ -12,7 +12,7 @@ import { type Canary, createSearch, everyTable, type Trace } from '../support/ca
 import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { PROOFS } from './proofs.ts'
-import { giveProofs, publish, speakAs } from './proofs-story.ts'
+import { giveProofs, publish } from './proofs-story.ts'
 
 /**
  * Known secrets go through everything that can be done with Postrider, and through everything that can go wrong with it. After
@@ -64,7 +64,6 @@ test('no secret is found anywhere but where it was asked for', async () => {
   await refusals(story, one, failing.url)
   await foreignKeys(story, first)
   await credentialsOfOurOwn(story)
-  speakAs(GIVEN['the admin key'])
   const { endpoints } = await giveProofs(story)
 
   for (const type of ['invoice.paid', 'invoice.sent'])
@@ -165,6 +164,7 @@ async function begin() {
     environment,
     canaries,
     traces,
+    key: GIVEN['the admin key'],
     url: () => url,
     db: () => db as Db,
     async start(more: Record<string, string> = {}): Promise<Process> {

@@ -29,6 +29,8 @@ type Data = any
 export type Teller = {
   canaries: Canary[]
   traces: Trace[]
+  /** Of an admin. */
+  key: string
   url(): string
   say(query: string, variables?: object, options?: { key?: string; told?: string[] }): Promise<Data>
 }
@@ -162,13 +164,13 @@ async function refusals(teller: Teller, [id = '']: string[], url: string): Promi
   }
   await socket.close()
   for (const body of BROKEN_BODIES) {
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${socket.key}` }
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${teller.key}` }
     const answer = await fetch(`${teller.url()}/graphql`, { method: 'POST', headers, body })
     traces.push({ place: 'an answer to a broken request', text: await answer.text() })
     const variables = encodeURIComponent(body)
     const other = await fetch(`${teller.url()}/graphql?query={__typename}&variables=${variables}`, { headers })
     traces.push({ place: 'an answer to broken variables', text: await other.text() })
-    traces.push({ place: 'an answer over a WebSocket to a broken message', text: await shout(teller.url(), body) })
+    traces.push({ place: 'an answer over a WebSocket to a broken message', text: await shout(teller, body) })
   }
 }
 
@@ -188,18 +190,12 @@ async function create({ say, canaries }: Teller, url: string, more: object): Pro
   return endpointCreate.endpoint.id
 }
 
-const [ADMIN] = [{ key: '' }]
-/** Whose key the sockets of this part show. */
-export function speakAs(key: string): void {
-  ADMIN.key = key
-}
-
 /** Over one WebSocket. What it answers is on record. */
-function speak({ url, traces }: Teller) {
+function speak({ url, key, traces }: Teller) {
   const connection = createClient({
     url: `${url().replace('http', 'ws')}/graphql`,
     webSocketImpl: WebSocket,
-    connectionParams: { authorization: `Bearer ${ADMIN.key}` },
+    connectionParams: { authorization: `Bearer ${key}` },
     retryAttempts: 0,
   })
   const say = (query: string, variables: object = {}) =>
@@ -216,12 +212,12 @@ function speak({ url, traces }: Teller) {
       }
       connection.subscribe({ query, variables: variables as Record<string, unknown> }, sink)
     })
-  return { key: ADMIN.key, say, close: async () => connection.dispose() }
+  return { say, close: async () => connection.dispose() }
 }
 
 /** A message as it is; answers what comes until the server closes the socket, or has answered. */
-async function shout(url: string, message: string): Promise<string> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws')
+async function shout({ url, key }: Teller, message: string): Promise<string> {
+  const socket = new WebSocket(`${url().replace('http', 'ws')}/graphql`, 'graphql-transport-ws')
   const heard: string[] = []
   socket.on('message', (text) => {
     heard.push(String(text))
@@ -229,7 +225,7 @@ async function shout(url: string, message: string): Promise<string> {
     else socket.close()
   })
   socket.on('open', () =>
-    socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization: `Bearer ${ADMIN.key}` } })),
+    socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization: `Bearer ${key}` } })),
   )
   const [code, reason] = await once(socket, 'close')
   return `${heard.join('\n')}\n${code} ${reason}`
