@@ -24,14 +24,16 @@ export function readIds<P extends Prefix>(
   texts: Optional<readonly string[]>,
   path: readonly string[],
 ): readonly Id<P>[] | null {
-  return (
-    readList(texts, path)?.map((text, index) => {
-      const id = parsePublicId(prefix, text)
-      if (id !== null) return id
-      const message = `${JSON.stringify(text.slice(0, 60))} is not an id of the form ${prefix}_ and 26 characters.`
-      throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
-    }) ?? null
-  )
+  return readList(texts, path)?.map((text, index) => readId(prefix, text, [...path, String(index)])) ?? null
+}
+
+/** The id behind a text. */
+export function readId<P extends Prefix>(prefix: P, text: string, path: readonly string[]): Id<P> {
+  const id = parsePublicId(prefix, text)
+  if (id !== null) return id
+  // No more of it: somebody may have taken the wrong field for a secret.
+  const begins = JSON.stringify(text.length > 8 ? `${text.slice(0, 8)}…` : text)
+  throw new Mistake('INVALID_INPUT', [...path], `${begins} is not an id of the form ${prefix}_ and 26 characters.`)
 }
 
 export function readEventTypes(

@@ -6,6 +6,7 @@ import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { mayListEveryTenant, type Reach, type Viewer } from './access.ts'
+import { formOf } from './credential-text.ts'
 import { inReach } from './reach.ts'
 
 export type Tenant = typeof tenants.$inferSelect
@@ -70,6 +71,11 @@ export async function resolveTenant(
   if (key === EVERY_TENANT) {
     const message =
       '"*" means all tenants in lists and feeds only; this is of one tenant. Give its key, or leave it out.'
+    throw new Mistake('NOT_FOUND', [...path], message)
+  }
+  if (formOf(key) !== null) {
+    // Not repeated: it opens something.
+    const message = 'This is an API key or a token. What names a tenant is its `key`, like "acme".'
     throw new Mistake('NOT_FOUND', [...path], message)
   }
   throw new Mistake('NOT_FOUND', [...path], `There is no tenant with the key ${JSON.stringify(key.slice(0, 100))}.`)
