@@ -27,8 +27,8 @@ export const ERROR_CODES = {
   BUILT_IN_TENANT: 'The tenants `default` and `operations` belong to every installation: they cannot be deleted.',
   LAST_ADMIN_KEY: 'It is the last instance-wide key with the scope ADMIN: make another one before you revoke it.',
   UNAUTHENTICATED:
-    'There is no key, or one that is unknown, has expired or was revoked: send a valid one. A live subscription ends with it when that happens to its key.',
-  FORBIDDEN: 'The key has not the scope that the field needs; the message names it.',
+    'There is no API key or portal session, or one that is unknown, has expired or was revoked: send a valid one. A live subscription ends with this code when that happens to its own.',
+  FORBIDDEN: 'The API key or portal session has not the scope that the field needs; the message names it.',
   RATE_LIMITED:
     'Too many requests with this key, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
   TOO_MANY_CONNECTIONS: 'As many connections as may are open from this address, or in all: close some, or try later.',

@@ -60,6 +60,11 @@ export function readAll<Readers extends Record<string, () => unknown>>(
   return Object.fromEntries(read)
 }
 
+/** The same for the entries of a list, which go by their index. */
+export function readEach<Item, Value>(items: readonly Item[], read: (item: Item, index: number) => Value): Value[] {
+  return Object.values(readAll(Object.fromEntries(items.map((item, index) => [index, () => read(item, index)]))))
+}
+
 function toOne(all: readonly [Mistake, ...Mistake[]]): Mistake {
   return all.length === 1 ? all[0] : new Mistakes(all)
 }

@@ -30,27 +30,45 @@ export function withoutEchoes(result: EgressResult, secrets: readonly string[]):
   if (words.length === 0 || result.status === null) return result
   const headers = result.headers.map(([name, value]): [string, string] => [name, masked(value, words)])
   const text = result.body.toString('latin1')
-  const body = masked(text, words)
-  const whole = result.truncated ? withoutBeginning(body, words) : body
+  const whole = masked(text, words, result.truncated)
   return { ...result, headers, body: whole === text ? result.body : Buffer.from(whole, 'latin1') }
 }
 
-/** As text, and as JSON writes it; the bytes of either, one character each. */
+/** As text, as JSON writes it, and as it stands in a URL; the bytes of each, one character each. */
 function spellingsOf(secret: string): string[] {
   const inJson = JSON.stringify(secret).slice(1, -1)
-  return [secret, inJson, inJson.replaceAll('/', '\\/')].map((text) => Buffer.from(text).toString('latin1'))
+  const spellings = [secret, inJson, inJson.replaceAll('/', '\\/'), encodeURIComponent(secret)]
+  return spellings.map((text) => Buffer.from(text).toString('latin1'))
 }
 
-function masked(text: string, words: readonly string[]): string {
-  return words.reduce((left, word) => left.replaceAll(word, STAR.repeat(word.length)), text)
-}
+type Stretch = { from: number; to: number }
 
-/** Of a secret that is cut off at the end, its beginning. */
-function withoutBeginning(text: string, words: readonly string[]): string {
-  for (const word of words) {
-    for (let length = Math.min(word.length - 1, text.length); length >= SHORTEST; length--) {
-      if (text.endsWith(word.slice(0, length))) return text.slice(0, -length) + STAR.repeat(length)
-    }
+/** Stars for every stretch that is one of the words: one may hold another, or begin in it. */
+function masked(text: string, words: readonly string[], isCutOff = false): string {
+  const stretches = words.flatMap((word) => [...placesOf(word, text), ...(isCutOff ? beginningAtEnd(word, text) : [])])
+  let shown = ''
+  let done = 0
+  for (const { from, to } of stretches.sort((one, other) => one.from - other.from)) {
+    if (to <= done) continue
+    const begin = Math.max(from, done)
+    shown += text.slice(done, begin) + STAR.repeat(to - begin)
+    done = to
   }
-  return text
+  return shown + text.slice(done)
+}
+
+function placesOf(word: string, text: string): Stretch[] {
+  const places: Stretch[] = []
+  for (let from = text.indexOf(word); from !== -1; from = text.indexOf(word, from + 1)) {
+    places.push({ from, to: from + word.length })
+  }
+  return places
+}
+
+/** Of a word that is cut off where the text is, what there is of it. */
+function beginningAtEnd(word: string, text: string): Stretch[] {
+  for (let length = Math.min(word.length - 1, text.length); length >= SHORTEST; length--) {
+    if (text.endsWith(word.slice(0, length))) return [{ from: text.length - length, to: text.length }]
+  }
+  return []
 }

@@ -1,7 +1,7 @@
 import type { OAuth2Authentication } from '../../schema/states.ts'
 import type { ShownAuthorization } from '../../schema/tables/endpoint-credentials.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll, readEach } from '../mistake.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -63,14 +63,17 @@ export function shownAuthorization(authorization: Authorization): ShownAuthoriza
 }
 
 function readBasic({ username, password }: { username: string; password: string }, path: readonly string[]) {
-  // RFC 7617, section 2: the first colon ends the user name.
-  if (username.includes(':'))
-    throw wrong([...path, 'username'], 'A user name holds no colon: the password begins there.')
   if (username === '' && password === '') throw wrong(path, 'User name and password cannot both be empty.')
-  return {
-    username: readText(username, LONGEST_NAME, [...path, 'username'], 'A user name'),
-    password: readText(password, LONGEST, [...path, 'password'], 'A password'),
-  }
+  return readAll({
+    username: () => readUsername(username, [...path, 'username']),
+    password: () => readText(password, LONGEST, [...path, 'password'], 'A password'),
+  })
+}
+
+/** RFC 7617, section 2: the first colon ends the user name. */
+function readUsername(username: string, path: readonly string[]): string {
+  if (username.includes(':')) throw wrong(path, 'A user name holds no colon: the password begins there.')
+  return readText(username, LONGEST_NAME, path, 'A user name')
 }
 
 /** RFC 7617, section 2: no control characters. */
@@ -90,17 +93,18 @@ function readClient(
   rules: UrlRules,
 ): OAuth2Client {
   const { tokenUrl, clientId, clientSecret, scopes, audience, authentication } = input
-  return {
-    tokenUrl: checkUrl(tokenUrl, [...path, 'tokenUrl'], rules),
-    clientId: readVisible(clientId, LONGEST_NAME, [...path, 'clientId'], 'A client id'),
-    clientSecret: readVisible(clientSecret, LONGEST, [...path, 'clientSecret'], 'A client secret'),
-    scopes: readScopes(scopes ?? [], [...path, 'scopes']),
-    audience:
-      audience === null || audience === undefined
-        ? null
-        : readVisible(audience, LONGEST_NAME, [...path, 'audience'], 'An audience'),
-    authentication: authentication ?? 'HEADER',
-  }
+  const at = (name: keyof OAuth2Client) => [...path, name]
+  return readAll({
+    tokenUrl: () => checkUrl(tokenUrl, at('tokenUrl'), rules),
+    clientId: () => readVisible(clientId, LONGEST_NAME, at('clientId'), 'A client id'),
+    clientSecret: () => readVisible(clientSecret, LONGEST, at('clientSecret'), 'A client secret'),
+    scopes: () => readScopes(scopes ?? [], at('scopes')),
+    audience: () => {
+      if (audience === null || audience === undefined) return null
+      return readVisible(audience, LONGEST_NAME, at('audience'), 'An audience')
+    },
+    authentication: () => authentication ?? 'HEADER',
+  })
 }
 
 /** RFC 6749, appendix A.1 and A.2: *VSCHAR, of which nothing would identify nobody. */
@@ -111,7 +115,7 @@ function readVisible(text: string, longest: number, path: readonly string[], wha
 
 function readScopes(scopes: readonly string[], path: readonly string[]): string[] {
   if (scopes.length > MOST_SCOPES) throw wrong(path, `At most ${MOST_SCOPES} scopes can be asked for.`)
-  return scopes.map((scope, index) => {
+  return readEach(scopes, (scope, index) => {
     // RFC 6749, section 3.3.
     if (/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/.test(scope)) return scope
     throw wrong(

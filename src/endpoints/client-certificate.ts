@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import type { ShownCertificate } from '../../schema/tables/endpoint-credentials.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll } from '../mistake.ts'
 
 /** What an endpoint is shown in a TLS handshake, in PEM; with `caPem`, its own certificate must come from those. */
 export type ClientCertificate = { certificatePem: string; privateKeyPem: string; caPem: string | null }
@@ -23,11 +23,12 @@ export function readClientCertificate(
   path: readonly string[],
   now: Date,
 ): ClientCertificate {
-  const chain = readCertificates(certificatePem, [...path, 'certificatePem'])
-  const authorities = caPem === null || caPem === undefined ? null : readCertificates(caPem, [...path, 'caPem'])
-  for (const certificate of chain) checkDates(certificate, [...path, 'certificatePem'], now)
-  for (const certificate of authorities ?? []) checkDates(certificate, [...path, 'caPem'], now)
-  const key = readKey(privateKeyPem, [...path, 'privateKeyPem'])
+  const { chain, authorities, key } = readAll({
+    chain: () => readCertificates(certificatePem, [...path, 'certificatePem'], now),
+    authorities: () =>
+      caPem === null || caPem === undefined ? null : readCertificates(caPem, [...path, 'caPem'], now),
+    key: () => readKey(privateKeyPem, [...path, 'privateKeyPem']),
+  })
   if (!chain[0].checkPrivateKey(key)) {
     const message =
       'The private key does not belong to the first certificate of `certificatePem`, which must be the client’s own; those of its issuers follow it.'
@@ -58,7 +59,9 @@ export function shownCertificate({ certificatePem, caPem }: ClientCertificate): 
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
 
-function readCertificates(pem: string, path: readonly string[]): [X509Certificate, ...X509Certificate[]] {
+type Chain = [X509Certificate, ...X509Certificate[]]
+
+function readCertificates(pem: string, path: readonly string[], now: Date): Chain {
   if (pem.length > LONGEST_PEM)
     throw wrong(path, `PEM of ${pem.length} characters: at most ${LONGEST_PEM} are allowed.`)
   const labels = [...pem.matchAll(BLOCK)].map(([, label]) => label)
@@ -72,8 +75,14 @@ function readCertificates(pem: string, path: readonly string[]): [X509Certificat
     const message = `One to ${MOST_CERTIFICATES} certificates in PEM are needed, each from "-----BEGIN CERTIFICATE-----" to "-----END CERTIFICATE-----".`
     throw wrong(path, message)
   }
+  const certificates = parsed(pem, path)
+  for (const certificate of certificates) checkDates(certificate, path, now)
+  return certificates
+}
+
+function parsed(pem: string, path: readonly string[]): Chain {
   try {
-    return parse(pem) as [X509Certificate, ...X509Certificate[]]
+    return parse(pem) as Chain
   } catch {
     throw wrong(path, 'A certificate in here cannot be read: what stands between its first and last line is damaged.')
   }

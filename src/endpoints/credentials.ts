@@ -9,7 +9,7 @@ import {
   type ShownPart,
 } from '../../schema/tables/endpoint-credentials.ts'
 import type { UrlRules } from '../egress/url-rules.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { SEALED_COLUMNS } from '../sealing/columns.ts'
 import type { Sealer } from '../sealing/sealer.ts'
@@ -22,7 +22,8 @@ import {
   readClientCertificate,
   shownCertificate,
 } from './client-certificate.ts'
-import { type Header, type HeaderInput, readHeaders } from './headers.ts'
+import { type GivenHeader, type Header, type HeaderInput, readHeaders, withKeptValues } from './headers.ts'
+import { ifGiven } from './input.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -50,7 +51,6 @@ export type EndpointCredentials = {
 
 export type SealedPart = { part: CredentialPart; sealed: Buffer }
 type Owner = { tenantId: TenantId; endpointId: EndpointId }
-type CredentialsContext = { sealer: Pick<Sealer, 'seal' | 'open'>; urlRules: UrlRules }
 
 /** What a row of `endpoint_credentials` is sealed with besides the master key: none of its parts opens in another's place. */
 export function credentialContext({ tenantId, endpointId }: Owner, part: CredentialPart): string {
@@ -87,35 +87,67 @@ const fingerprintOf = ({ certificatePem, caPem }: ClientCertificate) =>
 /** The endpoint whose credentials change, and where it pointed before; null for a new one. */
 export type Place = { id: EndpointId; tenantId: TenantId; url: string; urlBefore: string | null }
 
+/** Such settings, each well-formed by itself; what they do not mention is undefined. */
+export type ReadCredentials = {
+  headers: GivenHeader[] | undefined
+  credentials: Optional<Authorization>
+  clientCertificate: Optional<ClientCertificate>
+}
+
+/** Checks what can be checked without knowing the endpoint; of a new one, it has no values that could be kept. */
+export function readCredentials(
+  { headers, credentials, clientCertificate }: CredentialSettings,
+  path: readonly string[],
+  { urlRules, now, isNew }: { urlRules: UrlRules; now: Date; isNew: boolean },
+): ReadCredentials {
+  const at = (name: keyof CredentialSettings) => [...path, name]
+  return readAll({
+    headers: () =>
+      ifGiven(headers, (list) => {
+        const given = readHeaders(list ?? [], at('headers'))
+        return isNew ? withKeptValues(given, at('headers'), []) : given
+      }),
+    credentials: () => ifGiven(credentials, (input) => input && readAuthorization(input, at('credentials'), urlRules)),
+    clientCertificate: () =>
+      ifGiven(clientCertificate, (input) => input && readClientCertificate(input, at('clientCertificate'), now)),
+  })
+}
+
 /**
- * Checks and stores what the settings mention, within the transaction that locks the endpoint; returns what the audit log is
- * told of it. Sealed values never follow a URL to another server unless they are given again: who may change the URL could
- * have them sent to himself otherwise, and nobody is shown them.
+ * Checks against what the endpoint has, and stores, within the transaction that locks the endpoint; returns what the audit
+ * log is told of it. Sealed values never follow a URL to another server unless they are given again: who may change the URL
+ * could have them sent to himself otherwise, and nobody is shown them.
  */
 export async function saveCredentials(
   orm: Pick<Orm, 'select' | 'insert' | 'delete'>,
-  { sealer, urlRules }: CredentialsContext,
+  sealer: Pick<Sealer, 'seal' | 'open'>,
   place: Place,
-  { headers, credentials, clientCertificate }: CredentialSettings,
+  { headers, credentials, clientCertificate }: ReadCredentials,
   now: Date,
 ): Promise<Record<string, unknown>> {
   const owner = { tenantId: place.tenantId, endpointId: place.id }
   const stored = place.urlBefore === null ? [] : await storedParts(orm, place.id)
   const moves = place.urlBefore !== null && isElsewhere(place.urlBefore, place.url)
   const known = new Map(stored.map((each) => [each.part, each.shown]))
+  const { list } = readAll({
+    list: () => {
+      if (headers === undefined && moves && known.has('HEADERS')) throw wouldFollow('headers')
+      if (!headers?.some(([, value]) => value === null)) return headers as Header[] | undefined
+      const kept = moves ? null : openCredentials(sealer, owner, stored.filter(isOf('HEADERS'))).headers
+      return withKeptValues(headers, ['input', 'headers'], kept)
+    },
+    authorization: () => {
+      if (credentials === undefined && moves && known.has('AUTHORIZATION')) throw wouldFollow('credentials')
+    },
+  })
   const changes = new Map<CredentialPart, { secret: unknown; shown: ShownPart } | null>()
-  if (headers !== undefined) {
-    const kept = moves ? null : openCredentials(sealer, owner, stored.filter(isOf('HEADERS'))).headers
-    const list = readHeaders(headers ?? [], ['input', 'headers'], kept)
-    changes.set('HEADERS', list.length === 0 ? null : { secret: list, shown: list.map(([name]) => name) })
-  } else if (moves && known.has('HEADERS')) throw wouldFollow('headers')
+  if (list) changes.set('HEADERS', list.length === 0 ? null : { secret: list, shown: list.map(([name]) => name) })
   if (credentials !== undefined) {
-    const read = credentials && readAuthorization(credentials, ['input', 'credentials'], urlRules)
-    changes.set('AUTHORIZATION', read && { secret: read, shown: shownAuthorization(read) })
-  } else if (moves && known.has('AUTHORIZATION')) throw wouldFollow('credentials')
+    changes.set('AUTHORIZATION', credentials && { secret: credentials, shown: shownAuthorization(credentials) })
+  }
   if (clientCertificate !== undefined) {
-    const read = clientCertificate && readClientCertificate(clientCertificate, ['input', 'clientCertificate'], now)
-    changes.set('CLIENT_CERTIFICATE', read && { secret: read, shown: shownCertificate(read) })
+    const shown = clientCertificate && shownCertificate(clientCertificate)
+    changes.set('CLIENT_CERTIFICATE', shown && { secret: clientCertificate, shown })
   }
   const after = new Map([...known, ...[...changes].map(([part, change]) => [part, change?.shown] as const)])
   checkTogether(place.url, after, new Set(changes.keys()))

@@ -1,4 +1,4 @@
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll, readEach } from '../mistake.ts'
 
 export type Header = readonly [name: string, value: string]
 
@@ -29,36 +29,52 @@ const RESERVED = new Set([
   'date',
 ])
 const RESERVED_PREFIXES = ['proxy-', 'webhook-']
+// RFC 9110, section 5.6.2: a token.
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/
 
-/**
- * The custom headers that a caller wants, checked. `kept` are those there are, whose values stay where none is given; null
- * where none may stay because the URL moves to another server. Mistakes name the header, never its value.
- */
-export function readHeaders(
-  input: readonly HeaderInput[],
-  path: readonly string[],
-  kept: readonly Header[] | null,
-): Header[] {
+/** A custom header that is well-formed; without a value of its own, it is to keep the one it has. */
+export type GivenHeader = readonly [name: string, value: string | null]
+
+/** The custom headers that a caller wants, checked but for `withKeptValues`. Mistakes name the header, never its value. */
+export function readHeaders(input: readonly HeaderInput[], path: readonly string[]): GivenHeader[] {
   if (input.length > MOST_HEADERS) {
     throw wrong(path, `An endpoint has at most ${MOST_HEADERS} headers; these are ${input.length}.`)
   }
   const seen = new Set<string>()
-  return input.map(({ name, value }, index) => {
+  return readEach(input, ({ name, value }, index) => {
     const at = [...path, String(index)]
-    const key = checkName(name, [...at, 'name'])
-    if (seen.has(key))
-      throw wrong([...at, 'name'], `${quoted(name)} stands in the list twice; case makes no difference.`)
-    seen.add(key)
     const given = value ?? MASK
-    if (given !== MASK) return [name, checkValue(name, given, [...at, 'value'])]
-    return [name, keptValue(key, name, kept, [...at, 'value'])]
+    const read = readAll({
+      name: () => {
+        const key = checkName(name, [...at, 'name'])
+        if (seen.has(key))
+          throw wrong([...at, 'name'], `${quoted(name)} stands in the list twice; case makes no difference.`)
+        seen.add(key)
+      },
+      value: () => (given === MASK ? null : checkValue(name, given, [...at, 'value'])),
+    })
+    return [name, read.value]
   })
+}
+
+/**
+ * The same with the values that are to stay as they are: those of `kept`, which the endpoint has; null where none may stay
+ * because the URL moves to another server.
+ */
+export function withKeptValues(
+  given: readonly GivenHeader[],
+  path: readonly string[],
+  kept: readonly Header[] | null,
+): Header[] {
+  return readEach(given, ([name, value], index) => [
+    name,
+    value ?? keptValue(name.toLowerCase(), name, kept, [...path, String(index), 'value']),
+  ])
 }
 
 /** Answers the name in lower case. */
 function checkName(name: string, path: string[]): string {
-  // RFC 9110, section 5.6.2: a token.
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/.test(name)) {
+  if (!NAME.test(name)) {
     throw wrong(path, 'The name of a header is 1 to 256 letters, digits and hyphens, like "X-Api-Key".')
   }
   const key = name.toLowerCase()
@@ -85,5 +101,6 @@ function keptValue(key: string, name: string, kept: readonly Header[] | null, pa
   throw wrong(path, `The endpoint has no header ${quoted(name)} whose value could be kept: give its value.`)
 }
 
-const quoted = (name: string) => JSON.stringify(name)
+/** What cannot be a name may hold the value as well. */
+const quoted = (name: string) => (NAME.test(name) ? JSON.stringify(name) : 'this header')
 const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', [...path], message)

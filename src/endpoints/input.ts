@@ -1,7 +1,7 @@
 import type { HttpMethod, OnBlocked, Ordering } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll } from '../mistake.ts'
 import { checkPatterns } from './matching.ts'
 import { type RetryPolicyInput, readRetryPolicy, readWhole } from './retry-schedule.ts'
 
@@ -46,30 +46,27 @@ export function readSettings(
   path: readonly string[],
   { urlRules, longestScheduleSeconds }: SettingRules,
 ): Partial<EndpointColumns> {
-  return {
-    ...(input.url === undefined ? {} : { url: readUrl(input.url, [...path, 'url'], urlRules) }),
-    ...(input.description === undefined
-      ? {}
-      : { description: readDescription(input.description, [...path, 'description']) }),
-    ...(input.eventTypes === undefined
-      ? {}
-      : { eventTypes: input.eventTypes && checkPatterns(input.eventTypes, [...path, 'eventTypes']) }),
-    ...(input.method === undefined ? {} : { method: input.method ?? 'POST' }),
-    ...(input.retry === undefined
-      ? {}
-      : { retryPolicy: input.retry && readRetryPolicy(input.retry, [...path, 'retry'], longestScheduleSeconds) }),
-    ...(input.timeoutSeconds === undefined
-      ? {}
-      : { timeoutSeconds: readWhole(input.timeoutSeconds ?? 15, 1, 30, [...path, 'timeoutSeconds']) }),
-    ...(input.maxInFlight === undefined
-      ? {}
-      : { maxInFlight: readWhole(input.maxInFlight ?? 20, 1, 1000, [...path, 'maxInFlight']) }),
-    ...(input.ratePerSecond === undefined
-      ? {}
-      : { ratePerSecond: readRate(input.ratePerSecond, [...path, 'ratePerSecond']) }),
-    ...(input.ordering === undefined ? {} : { ordering: input.ordering ?? 'NONE' }),
-    ...(input.onBlocked === undefined ? {} : { onBlocked: input.onBlocked ?? 'WAIT' }),
-  }
+  const at = (name: keyof EndpointSettings) => [...path, name]
+  const read = readAll({
+    url: () => ifGiven(input.url, (url) => readUrl(url, at('url'), urlRules)),
+    description: () => ifGiven(input.description, (text) => readDescription(text, at('description'))),
+    eventTypes: () => ifGiven(input.eventTypes, (patterns) => patterns && checkPatterns(patterns, at('eventTypes'))),
+    method: () => ifGiven(input.method, (method) => method ?? 'POST'),
+    retryPolicy: () =>
+      ifGiven(input.retry, (retry) => retry && readRetryPolicy(retry, at('retry'), longestScheduleSeconds)),
+    timeoutSeconds: () =>
+      ifGiven(input.timeoutSeconds, (seconds) => readWhole(seconds ?? 15, 1, 30, at('timeoutSeconds'))),
+    maxInFlight: () => ifGiven(input.maxInFlight, (most) => readWhole(most ?? 20, 1, 1000, at('maxInFlight'))),
+    ratePerSecond: () => ifGiven(input.ratePerSecond, (rate) => readRate(rate, at('ratePerSecond'))),
+    ordering: () => ifGiven(input.ordering, (ordering) => ordering ?? 'NONE'),
+    onBlocked: () => ifGiven(input.onBlocked, (onBlocked) => onBlocked ?? 'WAIT'),
+  })
+  return withoutAbsent(read) as Partial<EndpointColumns>
+}
+
+/** Reads what an input mentions, be it null; what it does not mention stays absent. */
+export function ifGiven<Given, Value>(given: Given | undefined, read: (given: Given) => Value): Value | undefined {
+  return given === undefined ? undefined : read(given)
 }
 
 /** A whole set of columns for a new endpoint: what the input does not mention has its default. */

@@ -1,5 +1,5 @@
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll, readEach } from '../mistake.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -67,8 +67,11 @@ function readKind({ delaysSeconds, exponential, fixed }: RetryPolicyInput, path:
   if (delaysSeconds) return { delaysSeconds: readDelays(delaysSeconds, [...path, 'delaysSeconds']) }
   if (fixed) {
     const at = [...path, 'fixed']
-    const intervalSeconds = readWhole(fixed.intervalSeconds, 1, LONGEST_DELAY_SECONDS, [...at, 'intervalSeconds'])
-    return { fixed: { intervalSeconds, attempts: readWhole(fixed.attempts, 1, MOST_ATTEMPTS, [...at, 'attempts']) } }
+    const read = readAll({
+      intervalSeconds: () => readWhole(fixed.intervalSeconds, 1, LONGEST_DELAY_SECONDS, [...at, 'intervalSeconds']),
+      attempts: () => readWhole(fixed.attempts, 1, MOST_ATTEMPTS, [...at, 'attempts']),
+    })
+    return { fixed: read }
   }
   return { exponential: readExponential(exponential as NonNullable<typeof exponential>, [...path, 'exponential']) }
 }
@@ -77,14 +80,17 @@ function readExponential(
   { initialSeconds, factor, maxSeconds, attempts }: NonNullable<RetryPolicyInput['exponential']>,
   path: readonly string[],
 ) {
-  const initial = readWhole(initialSeconds, 1, LONGEST_DELAY_SECONDS, [...path, 'initialSeconds'])
+  const { initial, ...read } = readAll({
+    initial: () => readWhole(initialSeconds, 1, LONGEST_DELAY_SECONDS, [...path, 'initialSeconds']),
+    factor: () => readFactor(factor ?? DEFAULT_FACTOR, [...path, 'factor']),
+    attempts: () => readWhole(attempts, 1, MOST_ATTEMPTS, [...path, 'attempts']),
+  })
   // Absent, the cap must not cut off what was asked for as the first wait.
   const most = maxSeconds ?? Math.max(DEFAULT_MOST_SECONDS, initial)
   return {
     initialSeconds: initial,
-    factor: readFactor(factor ?? DEFAULT_FACTOR, [...path, 'factor']),
     maxSeconds: readWhole(most, initial, LONGEST_DELAY_SECONDS, [...path, 'maxSeconds']),
-    attempts: readWhole(attempts, 1, MOST_ATTEMPTS, [...path, 'attempts']),
+    ...read,
   }
 }
 
@@ -93,7 +99,7 @@ function readDelays(delays: readonly number[], path: readonly string[]): number[
     const message = `At most ${MOST_DELAYS} delays are allowed; these are ${delays.length}.`
     throw new Mistake('INVALID_INPUT', [...path], message)
   }
-  return delays.map((delay, index) => readWhole(delay, 1, LONGEST_DELAY_SECONDS, [...path, String(index)]))
+  return readEach(delays, (delay, index) => readWhole(delay, 1, LONGEST_DELAY_SECONDS, [...path, String(index)]))
 }
 
 function readFactor(value: number, path: readonly string[]): number {

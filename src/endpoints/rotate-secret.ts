@@ -3,7 +3,7 @@ import { type EndpointId, publicId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { secrets } from '../../schema/tables/secrets.ts'
 import { recordAction } from '../audit/record.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
@@ -34,8 +34,10 @@ export async function rotateSecret(
   id: EndpointId,
   { overlapSeconds, secret: given }: Rotation,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
-  const overlap = readWhole(overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, 0, LONGEST_OVERLAP_SECONDS, ['overlapSeconds'])
-  const secret = chooseSecret(given, ['secret'])
+  const { overlap, secret } = readAll({
+    overlap: () => readWhole(overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, 0, LONGEST_OVERLAP_SECONDS, ['overlapSeconds']),
+    secret: () => chooseSecret(given, ['secret']),
+  })
   const broughtByCaller = typeof given === 'string'
   const rotate = async (tx: Orm) => {
     // The row is locked from here on: rotations of one endpoint come one after another.

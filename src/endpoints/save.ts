@@ -5,7 +5,7 @@ import { type EndpointId, newId, publicId, type TenantId } from '../../schema/id
 import type { AuditAction } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { recordAction } from '../audit/record.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, readAll } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -14,7 +14,13 @@ import { reachOf, type Viewer } from '../tenants/access.ts'
 import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
-import { type CredentialSettings, eraseCredentials, type Place, saveCredentials } from './credentials.ts'
+import {
+  type CredentialSettings,
+  eraseCredentials,
+  type Place,
+  readCredentials,
+  saveCredentials,
+} from './credentials.ts'
 import type { Endpoint } from './find.ts'
 import {
   type EndpointColumns,
@@ -49,17 +55,20 @@ export async function createEndpoint(
   tenantId: TenantId,
   input: NewEndpoint,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
-  const { db, sealer, clock } = context
+  const { db, sealer, clock, urlRules } = context
   const { secret: given, ...settings } = input
-  const columns = readNewSettings(settings, ['input'], context)
-  const secret = chooseSecret(given, ['input', 'secret'])
   const now = clock.now()
+  const { columns, secret, credentials } = readAll({
+    columns: () => readNewSettings(settings, ['input'], context),
+    secret: () => chooseSecret(given, ['input', 'secret']),
+    credentials: () => readCredentials(settings, ['input'], { urlRules, now, isNew: true }),
+  })
   const endpoint = await db.orm.transaction(async (tx) => {
     await holdTenant(tx, tenantId)
     const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
     const [created] = await tx.insert(endpoints).values(row).returning()
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
-    const told = await saveCredentials(tx, context, { ...row, urlBefore: null }, settings, now)
+    const told = await saveCredentials(tx, sealer, { ...row, urlBefore: null }, credentials, now)
     await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url, ...told } }, now)
     return created as Endpoint
   })
@@ -73,17 +82,20 @@ export async function updateEndpoint(
   id: EndpointId,
   input: EndpointSettings & CredentialSettings,
 ): Promise<Endpoint> {
-  const settings = readSettings(input, ['input'], context)
+  const { urlRules, sealer, clock } = context
+  const { settings, credentials } = readAll({
+    settings: () => readSettings(input, ['input'], context),
+    credentials: () => readCredentials(input, ['input'], { urlRules, now: clock.now(), isNew: false }),
+  })
   // What the old address answered says nothing about the new one.
   const start = settings.url === undefined ? {} : NEW_START
   // The flag makes the promoter look at lanes that are blocked.
   const look = settings.onBlocked === undefined ? {} : { backlog: true }
-  const order = settings.ordering === undefined ? {} : { orderingChangedAt: context.clock.now() }
+  const order = settings.ordering === undefined ? {} : { orderingChangedAt: clock.now() }
   const changes = { ...settings, ...start, ...look, ...order }
-  const { headers, credentials, clientCertificate } = input
-  const mentioned = [input.url, headers, credentials, clientCertificate].some((value) => value !== undefined)
+  const mentioned = [settings.url, ...Object.values(credentials)].some((value) => value !== undefined)
   const also = (tx: Pick<Orm, 'select' | 'insert' | 'delete'>, place: Place) =>
-    saveCredentials(tx, context, place, { headers, credentials, clientCertificate }, context.clock.now())
+    saveCredentials(tx, sealer, place, credentials, clock.now())
   return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings, ...(mentioned ? { also } : {}) })
 }
 

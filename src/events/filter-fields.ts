@@ -25,13 +25,14 @@ export function readIds<P extends Prefix>(
   texts: Optional<readonly string[]>,
   path: readonly string[],
 ): readonly Id<P>[] | null {
-  return (
-    readList(texts, path)?.map((text, index) => {
-      const id = parsePublicId(prefix, text)
-      if (id !== null) return id
-      throw new Mistake('INVALID_INPUT', [...path, String(index)], notAnId(prefix, text))
-    }) ?? null
-  )
+  return readList(texts, path)?.map((text, index) => readId(prefix, text, [...path, String(index)])) ?? null
+}
+
+/** The id behind a text. */
+export function readId<P extends Prefix>(prefix: P, text: string, path: readonly string[]): Id<P> {
+  const id = parsePublicId(prefix, text)
+  if (id !== null) return id
+  throw new Mistake('INVALID_INPUT', [...path], notAnId(prefix, text))
 }
 
 export function readEventTypes(

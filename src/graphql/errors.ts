@@ -46,7 +46,9 @@ export function refusal(
 }
 
 export function unauthenticated(): GraphQLError {
-  return refusal('UNAUTHENTICATED', 'A valid API key is needed: send the header "Authorization: Bearer prk_…".')
+  const message =
+    'A valid API key or portal session is needed: send the header "Authorization: Bearer prk_…", or "Bearer prs_…".'
+  return refusal('UNAUTHENTICATED', message)
 }
 
 export function forbidden(field: string, scopes: readonly string[]): GraphQLError {

@@ -73,7 +73,7 @@ export function createLimits({ introspection }: { introspection: boolean }): Plu
           return parse(source, { ...options, maxTokens: LIMITS.tokens })
         } catch (error) {
           if (!(error instanceof GraphQLError)) throw error
-          throw hasTooManyTokens(source) ? tooManyTokens() : withCode('GRAPHQL_PARSE_FAILED', error)
+          throw hasTooManyTokens(source) ? tooManyTokens() : withCode('GRAPHQL_PARSE_FAILED', withoutText(error))
         }
       })
     },
@@ -103,6 +103,12 @@ const tooManyTokens = () =>
     'DOCUMENT_TOO_LARGE',
     `The document has more than ${LIMITS.tokens} tokens (words and signs). Send large values as variables.`,
   )
+
+/** Of what stands where it cannot, GraphQL repeats all of it: a text in quotes may be a secret, and so may a very long word. */
+function withoutText({ message, nodes, source, positions }: GraphQLError): GraphQLError {
+  const told = message.replace(/ (?:(String|BlockString) "[\s\S]*"|(Name) "\w{41,}")\.$/, ' $1$2.')
+  return new GraphQLError(told, { nodes: nodes ?? null, source: source ?? null, positions: positions ?? null })
+}
 
 const tooManyFields = () => refusal('DOCUMENT_TOO_LARGE', 'The document asks for the same fields too many times.')
 

@@ -38,6 +38,8 @@ function inPlainWords(context: ValidationContext, { nodes, message }: GraphQLErr
   const kind = nodes?.[0]?.kind ?? ''
   const found = kind === Kind.FLOAT && type?.name === 'Int' ? FRACTION : FOUND[kind]
   if (found === undefined) return message
+  // Of an object that may be one, what is wrong is one of its fields.
+  if (nodes?.[0]?.kind === Kind.OBJECT && !isLeafType(type)) return message
   const must = isLeafType(type)
     ? mustBe(type, found, { hideNames })
     : `must be an object, a ${type?.name}; ${found} was given.`
@@ -51,6 +53,7 @@ const FOUND: Partial<Record<string, string>> = {
   [Kind.BOOLEAN]: 'true or false',
   [Kind.ENUM]: 'a word without quotes',
   [Kind.LIST]: 'a list',
+  [Kind.OBJECT]: 'an object',
 }
 
 /** Where in the arguments a variable is used first: `['input']`, or under its own name where it is not used at all. */

@@ -86,6 +86,11 @@ function parseJson(text: string, what: string): unknown {
     // A reviver makes parsing several times slower: only for texts that may hold a number which parsing alters.
     return mayAlterNumbers(text) ? JSON.parse(text, reviver) : JSON.parse(text)
   } catch (error) {
-    throw new BadRequest(400, `${what} is not JSON: ${(error as Error).message.slice(0, 200)}`)
+    throw new BadRequest(400, `${what} is not JSON: ${withoutQuotation((error as Error).message)}`)
   }
+}
+
+/** V8 ends some of its messages with what stands around the fault, 20 characters of it: it may be a secret. */
+function withoutQuotation(message: string): string {
+  return message.replace(/, (\.\.\.)?"[\s\S]*$/, '').slice(0, 200)
 }

@@ -34,7 +34,7 @@ const MOST_UNTRUSTED_MESSAGES = 100
 const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
 const UNAUTHORIZED = 4401
 const UNSUPPORTED = 1003
-const NO_KEY = 'No valid API key was shown'
+const NO_KEY = 'No valid API key or portal session was shown'
 
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
 export function serve(socket: WebSocket, { protocol, address, place, log, limits }: ServeOptions): void {
@@ -108,7 +108,8 @@ export function trust(connection: Connection, viewer: Viewer, credentials: Pick<
 
 /** Closes the socket of a credential that has ended, unless operations are under way on it, with another one. */
 export function endWhenUnused({ extra: guest, subscriptions }: Connection): void {
-  if (guest.over && Object.keys(subscriptions).length === 0) guest.end(UNAUTHORIZED, 'The API key is no longer valid')
+  if (guest.over && Object.keys(subscriptions).length === 0)
+    guest.end(UNAUTHORIZED, 'The API key or portal session is no longer valid')
 }
 
 /** A peer that asks and does not read would fill the memory with what it leaves unread. */

@@ -5,6 +5,7 @@ import type { Capabilities } from '../graphql/capabilities.ts'
 import { type Context, createContext } from '../graphql/context.ts'
 import { presentError } from '../graphql/errors.ts'
 import { createLimits } from '../graphql/limits.ts'
+import { refuseUnreadableResults } from '../graphql/whole-mutations.ts'
 import type { Log, Trouble } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { CredentialWatch } from '../tenants/watch.ts'
@@ -41,6 +42,7 @@ export function createPipeline(options: YogaOptions): Yoga {
       presentErrors(present),
       limitStreams(options.streams, options.credentials),
       createLimits({ introspection }),
+      refuseUnreadableResults,
     ],
     // What goes wrong outside an operation has no request that could be named; errors presented already stay as they are.
     maskedErrors: { maskError: (error) => (isPresented(error) ? coded(error) : present(error, 'none')) },

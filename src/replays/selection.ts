@@ -12,8 +12,7 @@ import type { EndpointState } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { type DeliveryFilterInput, deliveryCondition } from '../deliveries/find.ts'
-import { readIds, readTimeRange } from '../events/filter-fields.ts'
-import { notAnId } from '../given-id.ts'
+import { readId, readIds, readTimeRange } from '../events/filter-fields.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 
@@ -108,8 +107,7 @@ function namesIn(selection: StoredSelection): {
     return { ids, pathOf: (index) => [...path, String(index)] }
   }
   const path = [...PATH, 'missed', 'endpointId']
-  const id = parsePublicId('ep', selection.missed.endpointId)
-  if (id === null) throw new Mistake('INVALID_INPUT', path, notAnId('ep', selection.missed.endpointId))
+  const id = readId('ep', selection.missed.endpointId, path)
   return { ids: [id], pathOf: () => path }
 }
 

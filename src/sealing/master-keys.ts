@@ -46,10 +46,16 @@ export async function loadMasterKeys(dataDir: string, { mayCreate }: { mayCreate
   }
   const text = present ?? (await create(dataDir, path))
   try {
-    return parseMasterKeys(text)
+    // A line that was taken away may leave a comma behind.
+    return parseMasterKeys(
+      text
+        .split(/[\s,]+/)
+        .filter(Boolean)
+        .join(','),
+    )
   } catch (error) {
     if (!(error instanceof MasterKeysError)) throw error
-    throw new MasterKeysError(`${path} is damaged: ${error.message} Restore the file; it is never replaced.`)
+    throw new MasterKeysError(`${path} is damaged: ${error.message}. Restore the file; it is never replaced.`)
   }
 }
 

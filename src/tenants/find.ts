@@ -7,7 +7,7 @@ import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { mayListEveryTenant, type Reach, type Viewer } from './access.ts'
-import { hintOf } from './credential-text.ts'
+import { formOf } from './credential-text.ts'
 import { inReach } from './reach.ts'
 
 export type Tenant = typeof tenants.$inferSelect
@@ -16,9 +16,6 @@ export type Tenant = typeof tenants.$inferSelect
 export const DEFAULT_TENANT = 'default'
 /** What an instance-wide ADMIN may give as `tenant` to lists and feeds: all of them. */
 export const EVERY_TENANT = '*'
-
-const CREDENTIAL_FOR_TENANT =
-  ' This is a credential; `tenant` takes the key that a tenant was created with, like `acme`.'
 
 /** The tenants that every installation has. */
 export type BuiltInTenants = { defaultTenantId: TenantId; operationsTenantId: TenantId }
@@ -77,8 +74,12 @@ export async function resolveTenant(
       '"*" means all tenants in lists and feeds only; this is of one tenant. Give its key, or leave it out.'
     throw new Mistake('NOT_FOUND', [...path], message)
   }
-  const message = `There is no tenant with the key ${quoteGiven(key)}.${hintOf(key) === null ? '' : CREDENTIAL_FOR_TENANT}`
-  throw new Mistake('NOT_FOUND', [...path], message)
+  if (formOf(key) !== null) {
+    // Not repeated: it opens something.
+    const message = 'This is an API key or a token. What names a tenant is its `key`, like "acme".'
+    throw new Mistake('NOT_FOUND', [...path], message)
+  }
+  throw new Mistake('NOT_FOUND', [...path], `There is no tenant with the key ${quoteGiven(key)}.`)
 }
 
 /** Whose rows a list or feed shows: like `resolveTenant`, or everybody's for an instance-wide ADMIN who asks for `*`. */

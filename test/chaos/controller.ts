@@ -58,21 +58,18 @@ const DOINGS: Record<Step['kind'], (carrying: Carrying, step: Step) => Promise<v
   },
   async session({ database, processes, tell }) {
     await database.ready()
-    excuseStarting(processes)
-    tell(`${await database.endSessions()} sessions terminated`)
+    tell(`${await excusing(processes, () => database.endSessions())} sessions terminated`)
   },
   async backend(carrying) {
     const { database, processes, tell } = carrying
     await database.ready()
-    excuseStarting(processes)
-    const killed = await noteFault(carrying, 'backend', null, () => database.killBackend())
+    const killed = await noteFault(carrying, 'backend', null, () => excusing(processes, () => database.killBackend()))
     tell(killed ? 'a backend killed' : 'no backend to kill')
   },
   async postmaster(carrying, { forMs }) {
     const { database, processes, tell } = carrying
     await database.ready()
-    excuseStarting(processes)
-    await noteFault(carrying, 'postmaster', null, () => database.killAll(forMs))
+    await noteFault(carrying, 'postmaster', null, () => excusing(processes, () => database.killAll(forMs)))
     tell(`Postgres killed, all of it, for ${forMs} ms`)
   },
 }
@@ -146,9 +143,15 @@ async function startForSure({ processes, database, tell }: Carrying, one: Member
   } while (one.mayNotStart && !one.up)
 }
 
-/** A server that finds no database tells so and ends, as it should: that is no finding. */
-function excuseStarting({ members }: Processes): void {
-  for (const one of members) if (one.starting && one.kind !== 'receiver') one.mayNotStart = true
+/** A server that finds no database tells so and ends, as it should: that is no finding. One may begin to start meanwhile, too. */
+async function excusing<T>({ members }: Processes, fault: () => Promise<T>): Promise<T> {
+  const excuse = () => {
+    for (const one of members) if (one.starting && one.kind !== 'receiver') one.mayNotStart = true
+  }
+  excuse()
+  const caused = await fault()
+  excuse()
+  return caused
 }
 
 async function allUp({ underWay, database }: Carrying): Promise<void> {

@@ -39,6 +39,20 @@ test('a secret that is cut off where the body is, too', () => {
   expect(shown(withoutEchoes(answering('x=abcdefghij'), ['abcdefghijklmnop']))[1]).toBe('x=abcdefghij')
 })
 
+test('one that holds another, or begins in it, is starred as a whole', () => {
+  const secrets = ['abcdefgh', 'abcdefgh-and-more', 'and-more-of-it']
+  expect(shown(withoutEchoes(answering('<abcdefgh-and-more>'), secrets))[1]).toBe('<*****************>')
+  expect(shown(withoutEchoes(answering('<abcdefgh-and-more-of-it>'), secrets))[1]).toBe('<***********************>')
+  // Cut off: the whole of the short one, and the beginning of the other.
+  expect(shown(withoutEchoes(answering('<abcdefgh-and', [], true), secrets))[1]).toBe('<************')
+})
+
+test('also as it stands in a URL', () => {
+  const secret = 'Token a/b+c=='
+  const { headers } = withoutEchoes(answering('', [['location', `/in?key=${encodeURIComponent(secret)}`]]), [secret])
+  expect(headers).toEqual([['location', `/in?key=${'*'.repeat(23)}`]])
+})
+
 test('what is short guards nothing; bytes that are no text stay as they are', () => {
   const untouched = answering('true 1234567')
   expect(withoutEchoes(untouched, ['true', '1234567']).body).toBe(untouched.body)

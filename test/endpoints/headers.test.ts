@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
-import { type HeaderInput, MASK, readHeaders } from '../../src/endpoints/headers.ts'
+import { type HeaderInput, MASK, readHeaders, withKeptValues } from '../../src/endpoints/headers.ts'
 import { Mistake } from '../../src/mistake.ts'
 
-const read = (input: HeaderInput[], kept: [string, string][] | null = []) => readHeaders(input, ['headers'], kept)
+const read = (input: HeaderInput[], kept: [string, string][] | null = []) =>
+  withKeptValues(readHeaders(input, ['headers']), ['headers'], kept)
 
 function mistakeOf(work: () => unknown): Mistake {
   try {

@@ -154,21 +154,24 @@ test('what is sealed does not follow a URL to another server unasked', async () 
   const api = await startApi()
   const { id } = await created(api, { headers, credentials: bearer, clientCertificate })
   const elsewhere = 'https://attacker.example.com/in'
-  for (const [input, path] of [
-    [{ url: elsewhere }, ['headers']],
-    [{ url: `${URL.replace('/in', ':8443/in')}` }, ['headers']],
+  const value = ['headers', '0', 'value']
+  for (const [input, ...paths] of [
+    [{ url: elsewhere }, ['headers'], ['credentials']],
+    [{ url: `${URL.replace('/in', ':8443/in')}` }, ['headers'], ['credentials']],
     [{ url: elsewhere, headers: null }, ['credentials']],
-    [{ url: elsewhere, credentials: bearer, headers: [{ name: 'X-Api-Key' }] }, ['headers', '0', 'value']],
-    [
-      { url: elsewhere, credentials: bearer, headers: [{ name: 'X-Api-Key', value: MASKED }] },
-      ['headers', '0', 'value'],
-    ],
-  ] as [object, string[]][]) {
+    [{ url: elsewhere, headers: [{ name: 'X-Api-Key' }] }, value, ['credentials']],
+    [{ url: elsewhere, credentials: bearer, headers: [{ name: 'X-Api-Key' }] }, value],
+    [{ url: elsewhere, credentials: bearer, headers: [{ name: 'X-Api-Key', value: MASKED }] }, value],
+  ] as [object, ...string[][]][]) {
     const { endpoint, userErrors } = await updated(api, id, input)
     expect(endpoint).toBeNull()
-    expect(userErrors).toEqual([
-      { code: 'INVALID_INPUT', path: ['input', ...path], message: expect.stringContaining('another server') },
-    ])
+    expect(userErrors).toEqual(
+      paths.map((path) => ({
+        code: 'INVALID_INPUT',
+        path: ['input', ...path],
+        message: expect.stringContaining('another server'),
+      })),
+    )
   }
   // On the same server it may go where it likes; elsewhere with what is given anew. A private key is sent to nobody.
   expect((await updated(api, id, { url: 'https://hooks.example.com/other' })).userErrors).toEqual([])
@@ -178,6 +181,54 @@ test('what is sealed does not follow a URL to another server unasked', async () 
   const plain = await created(api, { url: 'http://hooks.example.com/in', headers })
   expect((await updated(api, plain.id, { url: URL })).userErrors).toEqual([])
   expect((await updated(api, plain.id, { url: 'http://hooks.example.com/in' })).userErrors).toHaveLength(1)
+})
+
+test('everything that is wrong with an input is told at once', async () => {
+  const api = await startApi()
+  const { id } = await created(api, {})
+  const wrong = {
+    url: 'ftp://hooks.example.com',
+    timeoutSeconds: 31,
+    retry: { fixed: { intervalSeconds: 0, attempts: 101 } },
+    headers: [
+      { name: 'host', value: 'ä' },
+      { name: 'x-key', value: '' },
+    ],
+    credentials: {
+      oauth2ClientCredentials: { tokenUrl: 'http://[::1]/', clientId: '', clientSecret: 'x', scopes: ['a b', 'c', ''] },
+    },
+    clientCertificate: { certificatePem: 'x', privateKeyPem: 'x' },
+  }
+  const paths = [
+    'url',
+    'retry.fixed.intervalSeconds',
+    'retry.fixed.attempts',
+    'timeoutSeconds',
+    'headers.0.name',
+    'headers.0.value',
+    'headers.1.value',
+    'credentials.oauth2ClientCredentials.tokenUrl',
+    'credentials.oauth2ClientCredentials.clientId',
+    'credentials.oauth2ClientCredentials.scopes.0',
+    'credentials.oauth2ClientCredentials.scopes.2',
+    'clientCertificate.certificatePem',
+    'clientCertificate.privateKeyPem',
+  ].map((path) => `input.${path}`)
+  const told = ({ userErrors }: Dig) =>
+    (userErrors as unknown as { path: string[] }[]).map(({ path }) => path.join('.'))
+  expect(told(await updated(api, id, wrong))).toEqual(paths)
+
+  const answer = await api.ask(CREATE, { input: { ...wrong, secret: 'whsec_short' } })
+  expect(told(answer.endpointCreate as Dig).sort()).toEqual([...paths, 'input.secret'].sort())
+  const keeping = { url: 'ftp://hooks.example.com', headers: [{ name: 'x-key' }, { name: 'x-other' }] }
+  expect(told((await api.ask(CREATE, { input: keeping })).endpointCreate as Dig)).toEqual([
+    'input.url',
+    'input.headers.0.value',
+    'input.headers.1.value',
+  ])
+  const values = ['input.headers.0.value', 'input.headers.1.value']
+  expect(told(await updated(api, id, { headers: keeping.headers }))).toEqual(values)
+  expect(await api.db.sql`select 1 from postrider.endpoints`).toHaveLength(1)
 })
 
 test('what cannot stand together, and what is malformed, is refused where it stands', async () => {

@@ -43,6 +43,43 @@ test.each`
   expect(JSON.stringify(faults)).not.toContain('canary')
 })
 
+test('what a document or a body is refused for is not repeated either', async () => {
+  const { send, url, adminKey } = await startApi()
+  const create = (members: string) =>
+    `mutation { endpointCreate(input: { url: "https://a.example", ${members} }) { secret } }`
+  for (const [document, code, message] of [
+    [create(`secret: { of: "${CANARY}" }`), 'INVALID_INPUT', 'The value must be a string; an object was given.'],
+    [create(`secret: ["${CANARY}"]`), 'INVALID_INPUT', 'The value must be a string; a list was given.'],
+    [create('headers: [{ value: "x" }]'), 'INVALID_INPUT', 'Field "HeaderInput.name" of required type'],
+    [create(`secret: "a" "${CANARY}"`), 'GRAPHQL_PARSE_FAILED', 'Syntax Error: Expected Name, found String.'],
+    [create(`secret: "a" """${CANARY}"""`), 'GRAPHQL_PARSE_FAILED', 'Syntax Error: Expected Name, found BlockString.'],
+    [create(`secret prk_${CANARY.repeat(2)}`), 'GRAPHQL_PARSE_FAILED', 'Syntax Error: Expected ":", found Name.'],
+    [create('secret short'), 'GRAPHQL_PARSE_FAILED', 'Syntax Error: Expected ":", found Name "short".'],
+    [`{ endpoints(tenant: "${adminKey}") { nodes { id } } }`, 'NOT_FOUND', 'This is an API key or a token.'],
+    [
+      `{ deliveries(filter: { endpointIds: ["${CANARY}"] }) { nodes { id } } }`,
+      'INVALID_INPUT',
+      '"whsec_ca…" is not an id',
+    ],
+  ] as const) {
+    const { errors } = await send(document)
+    expect(errors).toMatchObject([{ message: expect.stringContaining(message), extensions: { code } }])
+    expect(JSON.stringify(errors)).not.toMatch(/canary|prk_.{9}/)
+  }
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${adminKey}` }
+  for (const [body, why] of [
+    [`{"query":"{ viewer { id } }","variables":{"secret":${CANARY}}}`, "Unexpected token 'w'"],
+    ['{"query":"{ viewer { id } }","variables":{"a" "b"}}', 'at position'],
+    [`${CANARY}`, "Unexpected token 'w'"],
+  ] as const) {
+    const response = await fetch(url, { method: 'POST', headers, body })
+    const { errors } = (await response.json()) as { errors: object[] }
+    expect(errors).toMatchObject([{ message: expect.stringContaining(`The body is not JSON: `), extensions: {} }])
+    expect(JSON.stringify(errors)).toContain(why)
+    expect(JSON.stringify(errors)).not.toContain('whsec')
+  }
+})
+
 test('what is wrong with a variable is found exactly where GraphQL finds it', () => {
   const type = schema.getType('EndpointCreateInput') as GraphQLInputType
   const scalar = fc.oneof(

@@ -8,7 +8,10 @@ import { viewerOf } from '../support/viewer.ts'
 import { openSocket, type RawSocket } from './raw.ts'
 
 const WATCH = 'subscription { deliveryAttempts { cursor } }'
-const ENDED = { message: expect.stringContaining('A valid API key is needed'), extensions: { code: 'UNAUTHENTICATED' } }
+const ENDED = {
+  message: expect.stringContaining('A valid API key or portal session is needed'),
+  extensions: { code: 'UNAUTHENTICATED' },
+}
 
 type World = Awaited<ReturnType<typeof world>>
 

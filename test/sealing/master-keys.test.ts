@@ -78,6 +78,17 @@ test('a new key comes in front of those that are there, and nothing else is left
   expect(await readdir(data)).toEqual(['master-keys'])
 })
 
+test('a key is taken away with its line', async () => {
+  const data = await directory()
+  const [old] = await loadMasterKeys(data, { mayCreate: true })
+  const [fresh] = await addMasterKey(data)
+  const [first, second] = (await readFile(join(data, 'master-keys'), 'utf8')).split('\n')
+  await writeFile(join(data, 'master-keys'), `${first}\n`)
+  expect(await loadMasterKeys(data, { mayCreate: false })).toEqual([fresh])
+  await writeFile(join(data, 'master-keys'), `${second}\n`)
+  expect(await loadMasterKeys(data, { mayCreate: false })).toEqual([old])
+})
+
 test('no new key is put in front of keys that are missing or damaged', async () => {
   const data = await directory()
   await expect(addMasterKey(data)).rejects.toThrow('is missing')

@@ -11,6 +11,8 @@ import { launch, type Process, temporaryDirectory } from '../support/app.ts'
 import { type Canary, createSearch, everyTable, type Trace } from '../support/canary.ts'
 import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
+import { PROOFS } from './proofs.ts'
+import { giveProofs, publish } from './proofs-story.ts'
 
 /**
  * Known secrets go through everything that can be done with Postrider, and through everything that can go wrong with it. After
@@ -33,9 +35,7 @@ const GIVEN = {
   'a secret for an endpoint that is not there': secret(),
   'the password in a URL that was refused': password(),
   'the password of the proxy': password(),
-  // ADD HERE what else an endpoint can be given, and give it below where it says so: values of custom headers, the password of
-  // Basic, the token of Bearer, the client secret and the access tokens of OAuth2, the private key of a client certificate;
-  // keys made by apiKeyCreate, tokens made by portalSessionCreate.
+  ...PROOFS,
 }
 
 test('no secret is found anywhere but where it was asked for', async () => {
@@ -46,7 +46,6 @@ test('no secret is found anywhere but where it was asked for', async () => {
   onTestFinished(() => Promise.all([failing.close(), good.close()]).then(() => {}))
   failing.answers({ status: 500, body: 'no' })
 
-  // ADD HERE the same endpoints with headers and credentials of every kind, accepted and refused.
   const one = await create(story, {
     url: failing.url,
     secret: GIVEN['a brought secret'],
@@ -60,10 +59,12 @@ test('no secret is found anywhere but where it was asked for', async () => {
   const feed = follow(
     story,
     first,
-    '{ deliveryAttempts { __typename cursor ... on AttemptRecorded { attempt { id errorMessage request { headers { name value } body } response { body } } } } }',
+    '{ deliveryAttempts(tenant: "*") { __typename cursor ... on AttemptRecorded { attempt { id errorMessage request { headers { name value } body } response { headers { name value } body } } } } }',
   )
   await refusals(story, one, failing.url)
   await foreignKeys(story, first)
+  await credentialsOfOurOwn(story)
+  const { endpoints } = await giveProofs(story)
 
   for (const type of ['invoice.paid', 'invoice.sent'])
     await say(
@@ -81,6 +82,7 @@ test('no secret is found anywhere but where it was asked for', async () => {
   await failing.waitForRequests(7, 15_000)
 
   await databaseFaults(story, one, two)
+  await faultsOfProofs(story, endpoints)
   await everythingThatCanBeRead(story, first)
   await eventually(() => expect(feed.items.length).toBeGreaterThan(5))
   await feed.stop()
@@ -104,6 +106,7 @@ test('no secret is found anywhere but where it was asked for', async () => {
     15_000,
   )
   await reveal(story, one)
+  await publish(story)
   await everythingThatCanBeRead(story, second)
 
   for (const { method, path, rawHeaders, body } of [...failing.requests, ...good.requests]) {
@@ -126,6 +129,8 @@ test('no secret is found anywhere but where it was asked for', async () => {
     'a request to a receiver',
     'a page',
     'the live feed',
+    'an answer over a WebSocket',
+    'an answer to a broken request',
     'what keys:rotate printed',
   ]) {
     expect(
@@ -159,6 +164,7 @@ async function begin() {
     environment,
     canaries,
     traces,
+    key: GIVEN['the admin key'],
     url: () => url,
     db: () => db as Db,
     async start(more: Record<string, string> = {}): Promise<Process> {
@@ -274,6 +280,45 @@ async function refusals({ say }: Story, id: string, url: string): Promise<void> 
   )
 }
 
+/** Keys and tokens that Postrider makes, and tells once: used, ended, and used again. */
+async function credentialsOfOurOwn({ say, canaries }: Story): Promise<void> {
+  const { apiKeyCreate } = await say(
+    'mutation { apiKeyCreate(input: { tenant: "*", name: "canary", scopes: [ADMIN] }) { apiKey { id hint } key userErrors { message } } }',
+    {},
+    { told: ['key'] },
+  )
+  const { portalSessionCreate } = await say(
+    'mutation { portalSessionCreate(input: { name: "canary", scope: MANAGE }) { portalSession { id name } token userErrors { message } } }',
+    {},
+    { told: ['token'] },
+  )
+  const [key, token]: string[] = [apiKeyCreate.key, portalSessionCreate.token]
+  expect([key, token]).toEqual([expect.stringMatching(/^prk_/), expect.stringMatching(/^prs_/)])
+  canaries.push(
+    { name: 'an API key', value: String(key) },
+    { name: 'the token of a portal session', value: String(token) },
+  )
+  const use = async () => {
+    for (const tenant of [key, token])
+      await say('query ($tenant: String) { endpoints(tenant: $tenant) { nodes { id } } }', { tenant })
+    for (const shown of [key, token])
+      await say('{ viewer { id name } endpoints { nodes { id } } }', {}, { key: String(shown) })
+    await say(
+      'mutation ($key: String!, $tenant: String) { apiKeyCreate(input: { tenant: $tenant, name: $key, scopes: [PUBLISH] }) { userErrors { message } } }',
+      { key: ['wrong', key], tenant: { is: token } },
+      { key: String(key) },
+    )
+  }
+  await use()
+  await say('mutation ($id: ID!) { portalSessionRevoke(id: $id) { portalSession { id } userErrors { message } } }', {
+    id: portalSessionCreate.portalSession.id,
+  })
+  await say('mutation ($id: ID!) { apiKeyRevoke(id: $id) { apiKey { id } userErrors { message } } }', {
+    id: apiKeyCreate.apiKey.id,
+  })
+  await use()
+}
+
 /** A key that is not one, in every place where a key may stand, and in some where it may not. */
 async function foreignKeys({ traces, url, say }: Story, server: Process): Promise<void> {
   const key = GIVEN['a key that nobody has']
@@ -364,6 +409,43 @@ async function databaseFaults(story: Story, one: string, two: string): Promise<v
   await sql`update postrider.secrets set sealed = ${intact?.sealed} where id = ${intact?.id}`
 }
 
+/** The same with what is shown to receivers. */
+async function faultsOfProofs(story: Story, [id]: string[]): Promise<void> {
+  const { say, db } = story
+  const { sql } = db()
+  const value = PROOFS['a proof that was to be stored when the database failed']
+  const give = async () => {
+    const input = { headers: [{ name: 'x-key', value }], credentials: { bearer: { token: value } } }
+    await say(
+      'mutation ($input: EndpointCreateInput!) { endpointCreate(input: $input) { secret userErrors { message } } }',
+      { input: { url: 'https://example.com/', ...input } },
+    )
+    await say(
+      'mutation ($id: ID!, $input: EndpointUpdateInput!) { endpointUpdate(id: $id, input: $input) { userErrors { message } } }',
+      { id, input },
+    )
+  }
+  await sql`alter table postrider.endpoint_credentials rename to hidden`
+  await give()
+  await publish(story)
+  await sql`alter table postrider.hidden rename to endpoint_credentials`
+  await sql`alter table postrider.endpoint_credentials add constraint refusing check (sealed is null) not valid`
+  await give()
+  await sql`alter table postrider.endpoint_credentials drop constraint refusing`
+  const intact = await sql`select endpoint_id, part, sealed from postrider.endpoint_credentials`
+  await sql`update postrider.endpoint_credentials set sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40))`
+  await say(
+    'mutation ($id: ID!) { endpointUpdate(id: $id, input: { headers: [{ name: "x-signs" }] }) { userErrors { message } } }',
+    { id },
+  )
+  await publish(story)
+  const query = '{ attempts(tenant: "proofs", filter: { errorClasses: [INTERNAL] }) { nodes { id errorMessage } } }'
+  await eventually(async () => expect((await say(query)).attempts.nodes).not.toEqual([]), 15_000)
+  for (const { endpoint_id, part, sealed } of intact) {
+    await sql`update postrider.endpoint_credentials set sealed = ${sealed} where endpoint_id = ${endpoint_id} and part = ${part}`
+  }
+}
+
 async function deliveries({ say }: Story, state: string): Promise<string[]> {
   const data = await say(
     'query ($state: DeliveryState!) { deliveries(filter: { states: [$state] }) { nodes { id } } }',
@@ -377,13 +459,16 @@ async function everythingThatCanBeRead({ say, url, traces }: Story, server: Proc
     '{ viewer { id name scopes } auditLog(tenant: "*", first: 100) { nodes { id action objectId details address actor { name } } } }',
   )
   await say(
-    '{ endpoints(tenant: "*", first: 100) { nodes { id url description secrets { id createdAt signsUntil } tenant { key } } } }',
+    '{ endpoints(tenant: "*", first: 100) { nodes { id url description headers { name value } credentials { kind username oauth2 { tokenUrl clientId scopes audience } } clientCertificate { subject issuer serialNumber fingerprint authorities } secrets { id createdAt signsUntil } tenant { key } } } }',
   )
   await say(
     '{ attempts(tenant: "*", first: 100) { nodes { id errorClass errorMessage request { url headers { name value } body } response { status headers { name value } body } } } }',
   )
   await say(
     '{ events(tenant: "*", first: 50) { nodes { id type payloadJson } } replays(tenant: "*") { nodes { id select } } }',
+  )
+  await say(
+    '{ apiKeys(tenant: "*") { nodes { id name hint scopes } } portalSessions(tenant: "*") { nodes { id name scope apiKey { hint } } } }',
   )
   await say('{ __schema { types { name fields { name description } } } }')
   for (const path of ['/graphql', '/health', '/ready', '/metrics', '/', '/nowhere']) {
