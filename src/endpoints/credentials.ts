@@ -33,6 +33,11 @@ export type CredentialSettings = {
   clientCertificate?: Optional<ClientCertificateInput>
 }
 
+/** The same with its certificate read. */
+export type ReadyCredentials = Omit<CredentialSettings, 'clientCertificate'> & {
+  clientCertificate?: Optional<ClientCertificate>
+}
+
 /** What of it may be seen. */
 export type ShownCredentials = {
   id: EndpointId
@@ -84,6 +89,15 @@ const fingerprintOf = ({ certificatePem, caPem }: ClientCertificate) =>
     .update(JSON.stringify([certificatePem, caPem]))
     .digest('base64url')
 
+/** To be called before the transaction: milliseconds go into reading a certificate, in which nobody should wait for a lock. */
+export function readyCredentials(
+  { headers, credentials, clientCertificate: given }: CredentialSettings,
+  now: Date,
+): ReadyCredentials {
+  const clientCertificate = given && readClientCertificate(given, ['input', 'clientCertificate'], now)
+  return { headers, credentials, clientCertificate }
+}
+
 /** The endpoint whose credentials change, and where it pointed before; null for a new one. */
 export type Place = { id: EndpointId; tenantId: TenantId; url: string; urlBefore: string | null }
 
@@ -96,7 +110,7 @@ export async function saveCredentials(
   orm: Pick<Orm, 'select' | 'insert' | 'delete'>,
   { sealer, urlRules }: CredentialsContext,
   place: Place,
-  { headers, credentials, clientCertificate }: CredentialSettings,
+  { headers, credentials, clientCertificate }: ReadyCredentials,
   now: Date,
 ): Promise<Record<string, unknown>> {
   const owner = { tenantId: place.tenantId, endpointId: place.id }
@@ -114,8 +128,8 @@ export async function saveCredentials(
     changes.set('AUTHORIZATION', read && { secret: read, shown: shownAuthorization(read) })
   } else if (moves && known.has('AUTHORIZATION')) throw wouldFollow('credentials')
   if (clientCertificate !== undefined) {
-    const read = clientCertificate && readClientCertificate(clientCertificate, ['input', 'clientCertificate'], now)
-    changes.set('CLIENT_CERTIFICATE', read && { secret: read, shown: shownCertificate(read) })
+    const shown = clientCertificate && shownCertificate(clientCertificate)
+    changes.set('CLIENT_CERTIFICATE', shown && { secret: clientCertificate, shown })
   }
   const after = new Map([...known, ...[...changes].map(([part, change]) => [part, change?.shown] as const)])
   checkTogether(place.url, after, new Set(changes.keys()))

@@ -14,7 +14,13 @@ import { reachOf, type Viewer } from '../tenants/access.ts'
 import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
-import { type CredentialSettings, eraseCredentials, type Place, saveCredentials } from './credentials.ts'
+import {
+  type CredentialSettings,
+  eraseCredentials,
+  type Place,
+  readyCredentials,
+  saveCredentials,
+} from './credentials.ts'
 import type { Endpoint } from './find.ts'
 import {
   type EndpointColumns,
@@ -54,12 +60,13 @@ export async function createEndpoint(
   const columns = readNewSettings(settings, ['input'], context)
   const secret = chooseSecret(given, ['input', 'secret'])
   const now = clock.now()
+  const ready = readyCredentials(settings, now)
   const endpoint = await db.orm.transaction(async (tx) => {
     await holdTenant(tx, tenantId)
     const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
     const [created] = await tx.insert(endpoints).values(row).returning()
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
-    const told = await saveCredentials(tx, context, { ...row, urlBefore: null }, settings, now)
+    const told = await saveCredentials(tx, context, { ...row, urlBefore: null }, ready, now)
     await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url, ...told } }, now)
     return created as Endpoint
   })
@@ -80,10 +87,10 @@ export async function updateEndpoint(
   const look = settings.onBlocked === undefined ? {} : { backlog: true }
   const order = settings.ordering === undefined ? {} : { orderingChangedAt: context.clock.now() }
   const changes = { ...settings, ...start, ...look, ...order }
-  const { headers, credentials, clientCertificate } = input
-  const mentioned = [input.url, headers, credentials, clientCertificate].some((value) => value !== undefined)
+  const ready = readyCredentials(input, context.clock.now())
+  const mentioned = [input.url, ...Object.values(ready)].some((value) => value !== undefined)
   const also = (tx: Pick<Orm, 'select' | 'insert' | 'delete'>, place: Place) =>
-    saveCredentials(tx, context, place, { headers, credentials, clientCertificate }, context.clock.now())
+    saveCredentials(tx, context, place, ready, context.clock.now())
   return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings, ...(mentioned ? { also } : {}) })
 }
 

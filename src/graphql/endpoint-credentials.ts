@@ -169,7 +169,8 @@ const ClientCertificateInput = builder.inputType('ClientCertificateInput', {
     }),
     privateKeyPem: t.string({
       required: true,
-      description: 'Its private key in PEM (PKCS #8, RSA or EC), not encrypted. Sealed.',
+      description:
+        'Its private key in PEM (PKCS #8, RSA or EC), not encrypted: RSA of 2048 to 4096 bits, EC on P-256, P-384 or P-521, or Ed25519. Sealed.',
     }),
     caPem: t.string({
       description:
