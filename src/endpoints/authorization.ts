@@ -2,6 +2,7 @@ import type { OAuth2Authentication } from '../../schema/states.ts'
 import type { ShownAuthorization } from '../../schema/tables/endpoint-credentials.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
+import { MASK } from './headers.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -69,8 +70,15 @@ function readBasic({ username, password }: { username: string; password: string 
   if (username === '' && password === '') throw wrong(path, 'User name and password cannot both be empty.')
   return {
     username: readText(username, LONGEST_NAME, [...path, 'username'], 'A user name'),
-    password: readText(password, LONGEST, [...path, 'password'], 'A password'),
+    password: readText(notMask(password, [...path, 'password']), LONGEST, [...path, 'password'], 'A password'),
   }
+}
+
+/** A form that was filled with stars would have them sent in the place of the secret. */
+function notMask(secret: string, path: readonly string[]): string {
+  if (secret !== MASK) return secret
+  const message = `${MASK} is what is shown in its place: give it again, or leave \`credentials\` out to keep them.`
+  throw wrong(path, message)
 }
 
 /** RFC 7617, section 2: no control characters. */
@@ -80,7 +88,7 @@ function readText(text: string, longest: number, path: readonly string[], what: 
 }
 
 function readToken(token: string, path: readonly string[]): string {
-  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token
+  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return notMask(token, path)
   throw wrong(path, `A token is 1 to ${LONGEST} visible ASCII characters without spaces; give it without "Bearer".`)
 }
 
@@ -93,7 +101,12 @@ function readClient(
   return {
     tokenUrl: checkUrl(tokenUrl, [...path, 'tokenUrl'], rules),
     clientId: readVisible(clientId, LONGEST_NAME, [...path, 'clientId'], 'A client id'),
-    clientSecret: readVisible(clientSecret, LONGEST, [...path, 'clientSecret'], 'A client secret'),
+    clientSecret: readVisible(
+      notMask(clientSecret, [...path, 'clientSecret']),
+      LONGEST,
+      [...path, 'clientSecret'],
+      'A client secret',
+    ),
     scopes: readScopes(scopes ?? [], [...path, 'scopes']),
     audience:
       audience === null || audience === undefined
