@@ -12,7 +12,7 @@ import type { UrlRules } from '../egress/url-rules.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { SEALED_COLUMNS } from '../sealing/columns.ts'
-import type { Sealer } from '../sealing/sealer.ts'
+import { SealError, type Sealer } from '../sealing/sealer.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 import { type Authorization, type AuthorizationInput, readAuthorization, shownAuthorization } from './authorization.ts'
@@ -22,7 +22,7 @@ import {
   readClientCertificate,
   shownCertificate,
 } from './client-certificate.ts'
-import { type Header, type HeaderInput, readHeaders } from './headers.ts'
+import { type Header, type HeaderInput, MASK, readHeaders } from './headers.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -119,7 +119,8 @@ export async function saveCredentials(
   const known = new Map(stored.map((each) => [each.part, each.shown]))
   const changes = new Map<CredentialPart, { secret: unknown; shown: ShownPart } | null>()
   if (headers !== undefined) {
-    const kept = moves ? null : openCredentials(sealer, owner, stored.filter(isOf('HEADERS'))).headers
+    const keeps = headers?.some(({ value }) => (value ?? MASK) === MASK) ?? false
+    const kept = moves ? null : keeps ? headersToKeep(sealer, owner, stored) : []
     const list = readHeaders(headers ?? [], ['input', 'headers'], kept)
     changes.set('HEADERS', list.length === 0 ? null : { secret: list, shown: list.map(([name]) => name) })
   } else if (moves && known.has('HEADERS')) throw wouldFollow('headers')
@@ -167,7 +168,19 @@ async function storedParts(orm: Pick<Orm, 'select'>, id: EndpointId): Promise<St
   return orm.select({ part, shown, sealed }).from(endpointCredentials).where(eq(endpointId, id))
 }
 
-const isOf = (wanted: CredentialPart) => (each: SealedPart) => each.part === wanted
+/** None where they open no more: they can be given anew then, which is the way out. */
+function headersToKeep(sealer: Pick<Sealer, 'open'>, owner: Owner, stored: readonly SealedPart[]): Header[] {
+  try {
+    return openCredentials(
+      sealer,
+      owner,
+      stored.filter(({ part }) => part === 'HEADERS'),
+    ).headers
+  } catch (error) {
+    if (error instanceof SealError) return []
+    throw error
+  }
+}
 
 /** Whether another server is meant. The same one by https instead of http is not. */
 function isElsewhere(before: string, after: string): boolean {

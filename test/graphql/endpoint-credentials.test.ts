@@ -150,13 +150,35 @@ test('an update replaces the list of headers, and keeps the values that it does 
   expect(await api.db.sql`select 1 from postrider.endpoint_credentials`).toHaveLength(0)
 })
 
-test('what is sealed does not follow a URL to another server unasked', async () => {
+test('headers that open no more can be replaced and taken away, but not kept', async () => {
+  const api = await startApi()
+  const { id } = await created(api, { headers, credentials: bearer })
+  const damage = () => api.db.sql`
+    update postrider.endpoint_credentials set sealed = set_byte(sealed, length(sealed) - 1, get_byte(sealed, length(sealed) - 1) # 1)
+    where part = 'HEADERS'`
+  await damage()
+  for (const value of [undefined, MASKED]) {
+    const { userErrors } = await updated(api, id, { headers: [{ name: 'X-Api-Key', value }] })
+    expect(userErrors).toMatchObject([{ code: 'INVALID_INPUT', path: ['input', 'headers', '0', 'value'] }])
+  }
+  expect((await updated(api, id, { headers })).userErrors).toEqual([])
+  expect(await openedHeaders(api, id)).toHaveLength(2)
+  for (const none of [[], null]) {
+    await updated(api, id, { headers })
+    await damage()
+    expect((await updated(api, id, { headers: none })).endpoint).toMatchObject({ headers: [] })
+  }
+})
+
+test('what is sealed does not follow a URL to another place unasked', async () => {
   const api = await startApi()
   const { id } = await created(api, { headers, credentials: bearer, clientCertificate })
   const elsewhere = 'https://attacker.example.com/in'
   for (const [input, path] of [
     [{ url: elsewhere }, ['headers']],
     [{ url: `${URL.replace('/in', ':8443/in')}` }, ['headers']],
+    [{ url: 'https://hooks.example.com/other' }, ['headers']],
+    [{ url: `${URL}?to=me`, headers: null }, ['credentials']],
     [{ url: elsewhere, headers: null }, ['credentials']],
     [{ url: elsewhere, credentials: bearer, headers: [{ name: 'X-Api-Key' }] }, ['headers', '0', 'value']],
     [
