@@ -103,8 +103,8 @@ export type Place = { id: EndpointId; tenantId: TenantId; url: string; urlBefore
 
 /**
  * Checks and stores what the settings mention, within the transaction that locks the endpoint; returns what the audit log is
- * told of it. Sealed values never follow a URL to another server unless they are given again: who may change the URL could
- * have them sent to himself otherwise, and nobody is shown them.
+ * told of it. Sealed values never follow a URL to another place unless they are given again: who may change the URL could
+ * have them sent to himself otherwise, and nobody is shown them. Many servers give strangers a path each.
  */
 export async function saveCredentials(
   orm: Pick<Orm, 'select' | 'insert' | 'delete'>,
@@ -182,10 +182,10 @@ function headersToKeep(sealer: Pick<Sealer, 'open'>, owner: Owner, stored: reado
   }
 }
 
-/** Whether another server is meant. The same one by https instead of http is not. */
+/** Whether another place is meant. The same one by https instead of http is not. */
 function isElsewhere(before: string, after: string): boolean {
-  const [from, to] = [new URL(before), new URL(after)]
-  return from.origin !== to.origin && !(from.host === to.host && to.protocol === 'https:')
+  const same = [before, before.replace(/^http:/, 'https:')].map((url) => new URL(url).href)
+  return !same.includes(new URL(after).href)
 }
 
 /** What cannot stand beside each other, told where the call has brought it about. */
@@ -244,7 +244,7 @@ function detailsOf(
 
 function wouldFollow(field: 'headers' | 'credentials'): Mistake {
   const what = field === 'headers' ? 'the values of its headers' : 'its credentials'
-  const message = `The URL moves to another server, where ${what} are not sent unasked: give \`${field}\` again in the same call, or null for none.`
+  const message = `The URL changes, and ${what} are not sent to another place unasked: give \`${field}\` again in the same call, or null for none.`
   return wrong([field], message)
 }
 

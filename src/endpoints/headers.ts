@@ -32,7 +32,7 @@ const RESERVED_PREFIXES = ['proxy-', 'webhook-']
 
 /**
  * The custom headers that a caller wants, checked. `kept` are those there are, whose values stay where none is given; null
- * where none may stay because the URL moves to another server. Mistakes name the header, never its value.
+ * where none may stay because the URL changes. Mistakes name the header, never its value.
  */
 export function readHeaders(
   input: readonly HeaderInput[],
@@ -78,7 +78,7 @@ function checkValue(name: string, value: string, path: string[]): string {
 
 function keptValue(key: string, name: string, kept: readonly Header[] | null, path: string[]): string {
   if (kept === null) {
-    throw wrong(path, `The URL moves to another server: give the value of ${quoted(name)} again to have it sent there.`)
+    throw wrong(path, `The URL changes: give the value of ${quoted(name)} again to have it sent there.`)
   }
   const header = kept.find(([each]) => each.toLowerCase() === key)
   if (header !== undefined) return header[1]

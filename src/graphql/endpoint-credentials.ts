@@ -180,7 +180,8 @@ const ClientCertificateInput = builder.inputType('ClientCertificateInput', {
 })
 
 const HEADERS: [typeof HeaderInput] = [HeaderInput]
-const MOVES = 'When the URL moves to another server, it must be given again: nothing sealed follows unasked.'
+const MOVES =
+  'When the URL changes, other than from http to https, it must be given again: nothing sealed follows unasked.'
 
 /** The fields of the inputs that create and change an endpoint. */
 export const CREDENTIAL_FIELDS = {
