@@ -138,11 +138,6 @@ export async function saveCredentials(
   return detailsOf(known, changes)
 }
 
-/** Erases all of it. */
-export async function eraseCredentials(orm: Pick<Orm, 'delete'>, endpointId: EndpointId): Promise<void> {
-  await orm.delete(endpointCredentials).where(eq(endpointCredentials.endpointId, endpointId))
-}
-
 /** What may be seen of these endpoints' credentials; those without any are missing. */
 export async function findCredentials(orm: Orm, reach: Reach, ids: readonly EndpointId[]): Promise<ShownCredentials[]> {
   const { endpointId, tenantId, part, shown } = endpointCredentials
