@@ -30,45 +30,51 @@ export function withoutEchoes(result: EgressResult, secrets: readonly string[]):
   if (words.length === 0 || result.status === null) return result
   const headers = result.headers.map(([name, value]): [string, string] => [name, masked(value, words)])
   const text = result.body.toString('latin1')
-  const whole = masked(text, words, result.truncated)
-  return { ...result, headers, body: whole === text ? result.body : Buffer.from(whole, 'latin1') }
+  const body = masked(text, words, result.truncated)
+  return { ...result, headers, body: body === text ? result.body : Buffer.from(body, 'latin1') }
 }
 
-/** As text, as JSON writes it, and as it stands in a URL; the bytes of each, one character each. */
+// What writers of JSON escape besides what they must: what is not ASCII, or what means something in HTML, or both and more.
+const ESCAPED = [/[^\x20-\x7e]/g, /[<>&]/g, /[^\x20-\x7e]|[<>&'+`]/g]
+
+/** As text, as JSON writes it and as URLs and forms do; the bytes of each, one character each. */
 function spellingsOf(secret: string): string[] {
-  const inJson = JSON.stringify(secret).slice(1, -1)
-  const spellings = [secret, inJson, inJson.replaceAll('/', '\\/'), encodeURIComponent(secret)]
-  return spellings.map((text) => Buffer.from(text).toString('latin1'))
+  const plain = JSON.stringify(secret).slice(1, -1)
+  const escaped = ESCAPED.flatMap((what) => [
+    plain.replace(what, unicodeEscape),
+    plain.replace(what, (each) => unicodeEscape(each).toUpperCase().replace('U', 'u')),
+  ])
+  const inJson = [plain, ...escaped].flatMap((text) => [text, text.replaceAll('/', '\\/')])
+  const inUrls = [encodeURIComponent(secret.toWellFormed()), String(new URLSearchParams([['', secret]])).slice(1)]
+  const lower = inUrls.map((text) => text.replace(/%../g, (each) => each.toLowerCase()))
+  return [secret, ...inJson, ...inUrls, ...lower].map((text) => Buffer.from(text).toString('latin1'))
 }
 
-type Stretch = { from: number; to: number }
+const unicodeEscape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 
-/** Stars for every stretch that is one of the words: one may hold another, or begin in it. */
-function masked(text: string, words: readonly string[], isCutOff = false): string {
-  const stretches = words.flatMap((word) => [...placesOf(word, text), ...(isCutOff ? beginningAtEnd(word, text) : [])])
-  let shown = ''
-  let done = 0
-  for (const { from, to } of stretches.sort((one, other) => one.from - other.from)) {
-    if (to <= done) continue
-    const begin = Math.max(from, done)
-    shown += text.slice(done, begin) + STAR.repeat(to - begin)
-    done = to
-  }
-  return shown + text.slice(done)
+/** Each is looked for in the text as it came: one that begins or ends with another would not be found in what that one left. */
+function masked(text: string, words: readonly string[], truncated = false): string {
+  const hidden = words.flatMap((word) => [...placesOf(word, text), ...(truncated ? placeAtEnd(word, text) : [])])
+  if (hidden.length === 0) return text
+  const units = text.split('')
+  for (const [from, to] of hidden) units.fill(STAR, from, to)
+  return units.join('')
 }
 
-function placesOf(word: string, text: string): Stretch[] {
-  const places: Stretch[] = []
-  for (let from = text.indexOf(word); from !== -1; from = text.indexOf(word, from + 1)) {
-    places.push({ from, to: from + word.length })
+function placesOf(word: string, text: string): [from: number, to: number][] {
+  const places: [number, number][] = []
+  for (let at = text.indexOf(word); at !== -1; at = text.indexOf(word, at + word.length)) {
+    places.push([at, at + word.length])
   }
   return places
 }
 
-/** Of a word that is cut off where the text is, what there is of it. */
-function beginningAtEnd(word: string, text: string): Stretch[] {
-  for (let length = Math.min(word.length - 1, text.length); length >= SHORTEST; length--) {
-    if (text.endsWith(word.slice(0, length))) return [{ from: text.length - length, to: text.length }]
+/** Of a secret that is cut off at the end, where its beginning is. */
+function placeAtEnd(word: string, text: string): [from: number, to: number][] {
+  const beginning = word.slice(0, SHORTEST)
+  const next = (from: number) => text.indexOf(beginning, from)
+  for (let at = next(Math.max(0, text.length - word.length + 1)); at !== -1; at = next(at + 1)) {
+    if (word.startsWith(text.slice(at))) return [[at, text.length]]
   }
   return []
 }

@@ -2,6 +2,7 @@ import type { OAuth2Authentication } from '../../schema/states.ts'
 import type { ShownAuthorization } from '../../schema/tables/endpoint-credentials.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { Mistake, readAll, readEach } from '../mistake.ts'
+import { MASK } from './headers.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -66,7 +67,7 @@ function readBasic({ username, password }: { username: string; password: string 
   if (username === '' && password === '') throw wrong(path, 'User name and password cannot both be empty.')
   return readAll({
     username: () => readUsername(username, [...path, 'username']),
-    password: () => readText(password, LONGEST, [...path, 'password'], 'A password'),
+    password: () => readText(notMask(password, [...path, 'password']), LONGEST, [...path, 'password'], 'A password'),
   })
 }
 
@@ -76,6 +77,13 @@ function readUsername(username: string, path: readonly string[]): string {
   return readText(username, LONGEST_NAME, path, 'A user name')
 }
 
+/** A form that was filled with stars would have them sent in the place of the secret. */
+function notMask(secret: string, path: readonly string[]): string {
+  if (secret !== MASK) return secret
+  const message = `${MASK} is what is shown in its place: give it again, or leave \`credentials\` out to keep them.`
+  throw wrong(path, message)
+}
+
 /** RFC 7617, section 2: no control characters. */
 function readText(text: string, longest: number, path: readonly string[], what: string): string {
   if (text.length <= longest && !/\p{Cc}/u.test(text) && text.isWellFormed()) return text
@@ -83,7 +91,7 @@ function readText(text: string, longest: number, path: readonly string[], what: 
 }
 
 function readToken(token: string, path: readonly string[]): string {
-  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token
+  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return notMask(token, path)
   throw wrong(path, `A token is 1 to ${LONGEST} visible ASCII characters without spaces; give it without "Bearer".`)
 }
 
@@ -94,10 +102,11 @@ function readClient(
 ): OAuth2Client {
   const { tokenUrl, clientId, clientSecret, scopes, audience, authentication } = input
   const at = (name: keyof OAuth2Client) => [...path, name]
+  const secretAt = at('clientSecret')
   return readAll({
     tokenUrl: () => checkUrl(tokenUrl, at('tokenUrl'), rules),
     clientId: () => readVisible(clientId, LONGEST_NAME, at('clientId'), 'A client id'),
-    clientSecret: () => readVisible(clientSecret, LONGEST, at('clientSecret'), 'A client secret'),
+    clientSecret: () => readVisible(notMask(clientSecret, secretAt), LONGEST, secretAt, 'A client secret'),
     scopes: () => readScopes(scopes ?? [], at('scopes')),
     audience: () => {
       if (audience === null || audience === undefined) return null

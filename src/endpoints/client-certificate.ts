@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import type { ShownCertificate } from '../../schema/tables/endpoint-credentials.ts'
 import { Mistake, readAll } from '../mistake.ts'
@@ -29,7 +29,7 @@ export function readClientCertificate(
       caPem === null || caPem === undefined ? null : readCertificates(caPem, [...path, 'caPem'], now),
     key: () => readKey(privateKeyPem, [...path, 'privateKeyPem']),
   })
-  if (!chain[0].checkPrivateKey(key)) {
+  if (!chain[0].checkPrivateKey(key) || !signsFor(key, chain[0].publicKey)) {
     const message =
       'The private key does not belong to the first certificate of `certificatePem`, which must be the client’s own; those of its issuers follow it.'
     throw wrong([...path, 'privateKeyPem'], message)
@@ -57,14 +57,12 @@ export function shownCertificate({ certificatePem, caPem }: ClientCertificate): 
   }
 }
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
-
 type Chain = [X509Certificate, ...X509Certificate[]]
 
 function readCertificates(pem: string, path: readonly string[], now: Date): Chain {
   if (pem.length > LONGEST_PEM)
     throw wrong(path, `PEM of ${pem.length} characters: at most ${LONGEST_PEM} are allowed.`)
-  const labels = [...pem.matchAll(BLOCK)].map(([, label]) => label)
+  const labels = blocksIn(pem).map(({ label }) => label)
   if (labels.some((label) => label !== 'CERTIFICATE')) {
     throw wrong(
       path,
@@ -77,6 +75,7 @@ function readCertificates(pem: string, path: readonly string[], now: Date): Chai
   }
   const certificates = parsed(pem, path)
   for (const certificate of certificates) checkDates(certificate, path, now)
+  for (const certificate of certificates) checkPublicKey(certificate, path)
   return certificates
 }
 
@@ -88,8 +87,30 @@ function parsed(pem: string, path: readonly string[]): Chain {
   }
 }
 
-const parse = (pem: string) => [...pem.matchAll(BLOCK)].map(([block]) => new X509Certificate(block))
+const parse = (pem: string) => blocksIn(pem).map(({ block }) => new X509Certificate(block))
 const pemOf = (certificates: readonly X509Certificate[]) => certificates.map((each) => each.toString()).join('')
+
+const [BEGIN, END, DASHES] = ['-----BEGIN ', '-----END ', '-----']
+
+/**
+ * What stands in some PEM, each from its first line to its last; one that does not end is none, and nothing behind it is. Each
+ * character is looked at a few times only: a regular expression for it takes 270 ms for 64 KiB of first lines.
+ */
+function blocksIn(pem: string): { label: string; block: string }[] {
+  const blocks: { label: string; block: string }[] = []
+  for (let at = pem.indexOf(BEGIN); at !== -1; ) {
+    const labelAt = at + BEGIN.length
+    const labelEnd = pem.indexOf(DASHES, labelAt)
+    if (labelEnd === -1) break
+    const label = pem.slice(labelAt, labelEnd)
+    const last = `${END}${label}${DASHES}`
+    const end = pem.indexOf(last, labelEnd)
+    if (end === -1) break
+    blocks.push({ label, block: pem.slice(at, end + last.length) })
+    at = pem.indexOf(BEGIN, end + last.length)
+  }
+  return blocks
+}
 
 function checkDates(certificate: X509Certificate, path: readonly string[], now: Date): void {
   const [from, to] = [new Date(certificate.validFrom), new Date(certificate.validTo)]
@@ -105,6 +126,12 @@ function readKey(pem: string, path: readonly string[]): KeyObject {
   if (pem.includes('ENCRYPTED')) {
     throw wrong(path, 'The private key is encrypted: give it decrypted, as from `openssl pkey -in key.pem`.')
   }
+  const key = parsedKey(pem, path)
+  if (isBearable(key, LARGEST_RSA)) return key
+  throw wrong(path, `The private key is of a kind or size that is not taken: ${KEYS_TAKEN}.`)
+}
+
+function parsedKey(pem: string, path: readonly string[]): KeyObject {
   try {
     return createPrivateKey({ key: pem, format: 'pem' })
   } catch {
@@ -114,6 +141,45 @@ function readKey(pem: string, path: readonly string[]): KeyObject {
       'This is no private key in PEM ("-----BEGIN PRIVATE KEY-----", or with RSA or EC before PRIVATE).',
     )
   }
+}
+
+// A signature in a handshake is made by the thread that serves everybody: 4,096 bits take it some 8 ms, 8,192 already 300,
+// 32,768 half a minute. What issuers have signed is only verified, which costs far less.
+const [SMALLEST_RSA, LARGEST_RSA, LARGEST_RSA_OF_ISSUERS] = [2048, 4096, 8192]
+const CURVES = ['prime256v1', 'secp384r1', 'secp521r1']
+const KEYS_TAKEN =
+  'RSA keys have 2,048 to 4,096 bits, EC keys are on P-256, P-384 or P-521, and Ed25519 is the third kind'
+
+/** Whether reckoning with a key, private or public, holds up nobody, and it is strong enough. */
+function isBearable({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject, largest: number): boolean {
+  if (type === 'ed25519') return true
+  if (type === 'ec') return CURVES.includes(details?.namedCurve ?? '')
+  const bits = details?.modulusLength ?? 0
+  return (type === 'rsa' || type === 'rsa-pss') && bits >= SMALLEST_RSA && bits <= largest
+}
+
+/** Whether what the key signs is verified by the other: that both have the same modulus does not say so. */
+function signsFor(key: KeyObject, publicKey: KeyObject): boolean {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  const hash = type === 'ed25519' ? null : (details?.hashAlgorithm ?? 'sha256')
+  const probe = Buffer.from('a probe')
+  try {
+    return verify(hash, probe, publicKey, sign(hash, probe, key))
+  } catch {
+    return false
+  }
+}
+
+function checkPublicKey(certificate: X509Certificate, path: readonly string[]): void {
+  const largest = certificate.ca ? LARGEST_RSA_OF_ISSUERS : LARGEST_RSA
+  try {
+    if (isBearable(certificate.publicKey, largest)) return
+  } catch {
+    // Of a kind that OpenSSL does not know.
+  }
+  const what = `The key in the certificate of ${JSON.stringify(nameIn(certificate.subject))}`
+  const more = certificate.ca ? ', authorities’ RSA keys up to 8,192' : ''
+  throw wrong(path, `${what} is too weak, too large or of a kind that is not taken: ${KEYS_TAKEN}${more}.`)
 }
 
 /** What TLS itself has against it, such as a key that is too small. */

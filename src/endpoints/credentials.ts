@@ -12,7 +12,7 @@ import type { UrlRules } from '../egress/url-rules.ts'
 import { Mistake, readAll } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { SEALED_COLUMNS } from '../sealing/columns.ts'
-import type { Sealer } from '../sealing/sealer.ts'
+import { SealError, type Sealer } from '../sealing/sealer.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 import { type Authorization, type AuthorizationInput, readAuthorization, shownAuthorization } from './authorization.ts'
@@ -115,8 +115,8 @@ export function readCredentials(
 
 /**
  * Checks against what the endpoint has, and stores, within the transaction that locks the endpoint; returns what the audit
- * log is told of it. Sealed values never follow a URL to another server unless they are given again: who may change the URL
- * could have them sent to himself otherwise, and nobody is shown them.
+ * log is told of it. Sealed values never follow a URL to another place unless they are given again: who may change the URL
+ * could have them sent to himself otherwise, and nobody is shown them. Many servers give strangers a path each.
  */
 export async function saveCredentials(
   orm: Pick<Orm, 'select' | 'insert' | 'delete'>,
@@ -133,7 +133,7 @@ export async function saveCredentials(
     list: () => {
       if (headers === undefined && moves && known.has('HEADERS')) throw wouldFollow('headers')
       if (!headers?.some(([, value]) => value === null)) return headers as Header[] | undefined
-      const kept = moves ? null : openCredentials(sealer, owner, stored.filter(isOf('HEADERS'))).headers
+      const kept = moves ? null : headersToKeep(sealer, owner, stored)
       return withKeptValues(headers, ['input', 'headers'], kept)
     },
     authorization: () => {
@@ -153,11 +153,6 @@ export async function saveCredentials(
   checkTogether(place.url, after, new Set(changes.keys()))
   for (const [part, change] of changes) await store(orm, sealer, owner, part, change, now)
   return detailsOf(known, changes)
-}
-
-/** Erases all of it. */
-export async function eraseCredentials(orm: Pick<Orm, 'delete'>, endpointId: EndpointId): Promise<void> {
-  await orm.delete(endpointCredentials).where(eq(endpointCredentials.endpointId, endpointId))
 }
 
 /** What may be seen of these endpoints' credentials; those without any are missing. */
@@ -185,12 +180,24 @@ async function storedParts(orm: Pick<Orm, 'select'>, id: EndpointId): Promise<St
   return orm.select({ part, shown, sealed }).from(endpointCredentials).where(eq(endpointId, id))
 }
 
-const isOf = (wanted: CredentialPart) => (each: SealedPart) => each.part === wanted
+/** None where they open no more: they can be given anew then, which is the way out. */
+function headersToKeep(sealer: Pick<Sealer, 'open'>, owner: Owner, stored: readonly SealedPart[]): Header[] {
+  try {
+    return openCredentials(
+      sealer,
+      owner,
+      stored.filter(({ part }) => part === 'HEADERS'),
+    ).headers
+  } catch (error) {
+    if (error instanceof SealError) return []
+    throw error
+  }
+}
 
-/** Whether another server is meant. The same one by https instead of http is not. */
+/** Whether another place is meant. The same one by https instead of http is not. */
 function isElsewhere(before: string, after: string): boolean {
-  const [from, to] = [new URL(before), new URL(after)]
-  return from.origin !== to.origin && !(from.host === to.host && to.protocol === 'https:')
+  const same = [before, before.replace(/^http:/, 'https:')].map((url) => new URL(url).href)
+  return !same.includes(new URL(after).href)
 }
 
 /** What cannot stand beside each other, told where the call has brought it about. */
@@ -249,7 +256,7 @@ function detailsOf(
 
 function wouldFollow(field: 'headers' | 'credentials'): Mistake {
   const what = field === 'headers' ? 'the values of its headers' : 'its credentials'
-  const message = `The URL moves to another server, where ${what} are not sent unasked: give \`${field}\` again in the same call, or null for none.`
+  const message = `The URL changes, and ${what} are not sent to another place unasked: give \`${field}\` again in the same call, or null for none.`
   return wrong([field], message)
 }
 

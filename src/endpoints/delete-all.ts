@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { EndpointId, TenantId } from '../../schema/ids.ts'
 import type { Orm } from '../postgres/client.ts'
-import { sealedOfEndpoints } from '../sealing/columns.ts'
+import { eraseSealed } from './erase-sealed.ts'
 
 /**
  * Deletes every endpoint of a tenant that nobody can make another one for any more, as `deleteEndpoint` does: their secrets are
@@ -24,8 +24,6 @@ export async function deleteEndpointsOf(orm: Pick<Orm, 'execute'>, tenant: Tenan
         where endpoint_id = endpoint.id and (ticket_id is not null or waiting_for is not null)
       ) or exists (select from postrider.lanes where endpoint_id = endpoint.id)
     where id = ${all}`)
-  for (const { table } of sealedOfEndpoints()) {
-    await orm.execute(sql`delete from postrider.${sql.identifier(table)} where endpoint_id = ${all}`)
-  }
+  await eraseSealed(orm, ids)
   return ids.length
 }

@@ -59,7 +59,7 @@ export function readHeaders(input: readonly HeaderInput[], path: readonly string
 
 /**
  * The same with the values that are to stay as they are: those of `kept`, which the endpoint has; null where none may stay
- * because the URL moves to another server.
+ * because the URL changes.
  */
 export function withKeptValues(
   given: readonly GivenHeader[],
@@ -94,7 +94,7 @@ function checkValue(name: string, value: string, path: string[]): string {
 
 function keptValue(key: string, name: string, kept: readonly Header[] | null, path: string[]): string {
   if (kept === null) {
-    throw wrong(path, `The URL moves to another server: give the value of ${quoted(name)} again to have it sent there.`)
+    throw wrong(path, `The URL changes: give the value of ${quoted(name)} again to have it sent there.`)
   }
   const header = kept.find(([each]) => each.toLowerCase() === key)
   if (header !== undefined) return header[1]

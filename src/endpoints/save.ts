@@ -14,13 +14,8 @@ import { reachOf, type Viewer } from '../tenants/access.ts'
 import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
-import {
-  type CredentialSettings,
-  eraseCredentials,
-  type Place,
-  readCredentials,
-  saveCredentials,
-} from './credentials.ts'
+import { type CredentialSettings, type Place, readCredentials, saveCredentials } from './credentials.ts'
+import { eraseSealed } from './erase-sealed.ts'
 import type { Endpoint } from './find.ts'
 import {
   type EndpointColumns,
@@ -29,7 +24,7 @@ import {
   readSettings,
   type SettingRules,
 } from './input.ts'
-import { chooseSecret, eraseSecrets, storeSecret } from './secrets.ts'
+import { chooseSecret, storeSecret } from './secrets.ts'
 
 export type SaveContext = SettingRules & {
   db: Pick<Db, 'orm'>
@@ -127,8 +122,7 @@ export async function deleteEndpoint(
     const changes = { deletedAt: now, updatedAt: now, backlog: true }
     const [gone] = await tx.update(endpoints).set(changes).where(living(viewer, id)).returning()
     if (!gone) throw notFound(id)
-    await eraseSecrets(tx, id)
-    await eraseCredentials(tx, id)
+    await eraseSealed(tx, [id])
     await recordAction(tx, viewer, about('ENDPOINT_DELETE', gone), now)
     return gone
   })

@@ -81,11 +81,6 @@ export function openSecret(sealer: Pick<Sealer, 'open'>, { sealed, tenantId, end
   return sealer.open(sealed, secretContext(tenantId, endpointId))
 }
 
-/** Of a deleted endpoint. */
-export async function eraseSecrets(orm: Pick<Orm, 'delete'>, endpoint: EndpointId): Promise<void> {
-  await orm.delete(secrets).where(eq(endpointId, endpoint))
-}
-
 /** Of all endpoints, those that sign no more. */
 export async function eraseEndedSecrets(sql: Sql, now: Date): Promise<void> {
   await sql`delete from postrider.secrets where signs_until <= ${now.toISOString()}`

@@ -169,7 +169,8 @@ const ClientCertificateInput = builder.inputType('ClientCertificateInput', {
     }),
     privateKeyPem: t.string({
       required: true,
-      description: 'Its private key in PEM (PKCS #8, RSA or EC), not encrypted. Sealed.',
+      description:
+        'Its private key in PEM (PKCS #8, RSA or EC), not encrypted: RSA of 2048 to 4096 bits, EC on P-256, P-384 or P-521, or Ed25519. Sealed.',
     }),
     caPem: t.string({
       description:
@@ -179,7 +180,8 @@ const ClientCertificateInput = builder.inputType('ClientCertificateInput', {
 })
 
 const HEADERS: [typeof HeaderInput] = [HeaderInput]
-const MOVES = 'When the URL moves to another server, it must be given again: nothing sealed follows unasked.'
+const MOVES =
+  'When the URL changes, other than from http to https, it must be given again: nothing sealed follows unasked.'
 
 /** The fields of the inputs that create and change an endpoint. */
 export const CREDENTIAL_FIELDS = {

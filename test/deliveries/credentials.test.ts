@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { EndpointId } from '../../schema/ids.ts'
-import type { CredentialSettings } from '../../src/endpoints/credentials.ts'
+import { type EndpointId, newId } from '../../schema/ids.ts'
+import { type CredentialSettings, credentialContext, openCredentials } from '../../src/endpoints/credentials.ts'
 import { createEndpoint, deleteEndpoint, updateEndpoint } from '../../src/endpoints/save.ts'
 import { testEndpoint } from '../../src/routing/test-delivery.ts'
 import { receiverOf } from '../egress/world.ts'
@@ -125,6 +125,16 @@ test('a sealed value opens in its own place only', async () => {
     expect([of(first), of(second)]).toMatchObject([{ succeeded: true }, { errorClass: 'INTERNAL' }])
   })
   expect(receiver.requests.map(({ headers }) => headers['x-key'])).toEqual(['of the first'])
+})
+
+test('nor does one part open as another', async () => {
+  const { sealer, tenantId } = await startEngine({ worker: false })
+  const owner = { tenantId, endpointId: newId<'ep'>(new Date()) }
+  const sealed = sealer.seal('[]', credentialContext(owner, 'HEADERS'))
+  expect(openCredentials(sealer, owner, [{ part: 'HEADERS', sealed }]).headers).toEqual([])
+  for (const part of ['AUTHORIZATION', 'CLIENT_CERTIFICATE'] as const) {
+    expect(() => openCredentials(sealer, owner, [{ part, sealed }])).toThrow(/belongs somewhere else/)
+  }
 })
 
 test('with the endpoint they are erased', async () => {

@@ -34,6 +34,31 @@ test('also as JSON writes it, with its slashes escaped or not', () => {
   }
 })
 
+test('also as other writers of JSON have it, and as in a URL', () => {
+  const secret = "a<é>&b'c/d+e f"
+  const spellings = [
+    "a\\u003cé\\u003e\\u0026b'c/d+e f",
+    "a<\\u00e9>&b'c/d+e f",
+    "a<\\u00E9>&b'c\\/d+e f",
+    'a\\u003C\\u00E9\\u003E\\u0026b\\u0027c/d\\u002Be f',
+    encodeURIComponent(secret),
+    encodeURIComponent(secret).replace(/%../g, (each) => each.toLowerCase()),
+    String(new URLSearchParams({ secret })).slice('secret='.length),
+  ]
+  for (const body of spellings) {
+    expect(shown(withoutEchoes(answering(`"${body}"`), [secret]))[1], body).toMatch(/^"\*+"$/)
+  }
+})
+
+test('of secrets that have something in common, nothing is left', () => {
+  const secrets = ['abcdefgh', 'abcdefghijklmnop', 'mnop-qrst', '********']
+  const left = (body: string, truncated = false) => shown(withoutEchoes(answering(body, [], truncated), secrets))[1]
+  expect(left('x=abcdefghijklmnop;')).toBe(`x=${'*'.repeat(16)};`)
+  expect(left('x=abcdefghijklmnop-qrst;')).toBe(`x=${'*'.repeat(21)};`)
+  expect(left('x=abcdefghijkl', true)).toBe(`x=${'*'.repeat(12)}`)
+  expect(left('x=abcdefgh', true)).toBe('x=********')
+})
+
 test('a secret that is cut off where the body is, too', () => {
   expect(shown(withoutEchoes(answering('x=abcdefghij', [], true), ['abcdefghijklmnop']))[1]).toBe('x=**********')
   expect(shown(withoutEchoes(answering('x=abcdefghij'), ['abcdefghijklmnop']))[1]).toBe('x=abcdefghij')

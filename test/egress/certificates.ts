@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import forge from 'node-forge'
 
 /** Certificates for TLS on loopback, made anew for each test file that imports this; nobody else trusts their authority. */
@@ -60,6 +60,14 @@ export const weak = {
   ciphers: 'DEFAULT@SECLEVEL=0',
 }
 
+/** Of 16,384 bits that are nobody's key: what they would cost is seen before anything is reckoned with them. */
+export const huge = server({ name: 'huge', issuer: root, key: hugeKey(16_384) })
+export const hugeAuthority = issue({
+  name: 'huge authority',
+  isAuthority: true,
+  issuer: root,
+  key: hugeKey(16_384),
+}).pem
 /** For clients. */
 export const client = server({ name: 'client', issuer: root })
 export const otherClient = server({ name: 'other client', issuer: root, key: authorityKey })
@@ -69,6 +77,27 @@ export const earlyClient = server({ name: 'early client', issuer: root, from: VA
 export const strangeClient = server({ name: 'client of a stranger', issuer: stranger })
 export const strangeAuthority = stranger.pem
 export const oldAuthority = oldIntermediate.pem
+
+/** Another key under the modulus of the client's. */
+export const disguisedKey = disguised(authorityKey, serverKey)
+/** Of P-256 and of Ed25519, which the library here cannot issue; made in November of 2026. */
+export const clientOfCurve: ServerCertificate = {
+  cert: pemOf(
+    'CERTIFICATE',
+    'MIIBeTCCAR+gAwIBAgIUFp9wWYzQLuFXsCMPIu23ldMPyoAwCgYIKoZIzj0EAwIwETEPMA0GA1UEAwwGY2xpZW50MCAXDTI2MTEyMTIwMzk0MFoYDzIxMjYxMDI4MjAzOTQwWjARMQ8wDQYDVQQDDAZjbGllbnQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARxIT9gU4B7b1UMJS029QZN/lFNZagJHIUneqa1uVsf/qH0ZAZb1uYi0mQvBQXv+2dtT7zOC/MAoXte7inn8MMbo1MwUTAdBgNVHQ4EFgQU7dVpiGvELQPJR84bapscYnVtGQ0wHwYDVR0jBBgwFoAU7dVpiGvELQPJR84bapscYnVtGQ0wDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA2T1TzAP0C7qR5/9QPeOdUmhwIho2ts9l2bwMHStPvmECICuI86PBZrrNm84cyXWQFeY3PgpjOBb0IFQj7gEBASg3',
+  ),
+  key: pemOf(
+    'PRIVATE KEY',
+    'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgXDgr4c4TSR/74t9dojWR1/6xbQjtHLmP2F03rQ3BAtOhRANCAARxIT9gU4B7b1UMJS029QZN/lFNZagJHIUneqa1uVsf/qH0ZAZb1uYi0mQvBQXv+2dtT7zOC/MAoXte7inn8MMb',
+  ),
+}
+export const clientOfEdwards: ServerCertificate = {
+  cert: pemOf(
+    'CERTIFICATE',
+    'MIIBODCB66ADAgECAhRWKv2OUir/2gdwlPbVpYI+hJS/pjAFBgMrZXAwETEPMA0GA1UEAwwGY2xpZW50MCAXDTI2MTEyMTIwMzk0MFoYDzIxMjYxMDI4MjAzOTQwWjARMQ8wDQYDVQQDDAZjbGllbnQwKjAFBgMrZXADIQCLdzm3YFMGiylxJzFsbpQILubWhTOZF7G2lNsWF3sK+qNTMFEwHQYDVR0OBBYEFECh5OZRfyXFW3LCXjianyehVFQCMB8GA1UdIwQYMBaAFECh5OZRfyXFW3LCXjianyehVFQCMA8GA1UdEwEB/wQFMAMBAf8wBQYDK2VwA0EA8Dp9onqC+guKejL8PC+1GwoSZ9VqwOwznrO86ZKbckhQC2b/zRhZqXumQTYcblcZ7RRWf3wCS98WMKAkSRvjBg==',
+  ),
+  key: pemOf('PRIVATE KEY', 'MC4CAQAwBQYDK2VwBCIEIFCwioPYUzn2+s6XLi8+r1RxyEMpKeXxK/j9trB0RSHU'),
+}
 
 /** A certificate with those of the chain that are sent with it. */
 function server(wanted: Wanted, ...chain: Issued[]): ServerCertificate {
@@ -100,4 +129,22 @@ function newKey(modulusLength: number): Key {
     format: 'pem',
   }) as string
   return { pem, forge: forge.pki.privateKeyFromPem(pem) }
+}
+
+function disguised({ forge: key }: Key, { forge: shown }: Key): string {
+  const { d, p, q, dP, dQ, qInv } = key
+  return forge.pki.privateKeyToPem(forge.pki.setRsaPrivateKey(shown.n, shown.e, d, p, q, dP, dQ, qInv))
+}
+
+function hugeKey(modulusLength: number): Key {
+  const odd = (bits: number) => Buffer.alloc(bits / 8, 0xff).toString('base64url')
+  const half = odd(modulusLength / 2)
+  const [n, d] = [odd(modulusLength), odd(modulusLength)]
+  const key = { kty: 'RSA', n, e: 'AQAB', d, p: half, q: half, dp: half, dq: half, qi: half }
+  const pem = createPrivateKey({ format: 'jwk', key }).export({ type: 'pkcs8', format: 'pem' }) as string
+  return { pem, forge: forge.pki.privateKeyFromPem(pem) }
+}
+
+function pemOf(label: string, base64: string): string {
+  return `-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----\n`
 }

@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { expect, test } from 'vitest'
 import {
   type ClientCertificateInput,
@@ -57,6 +57,7 @@ const encrypted = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
   cipher: 'aes-256-cbc',
   passphrase: 'x',
 }) as string
+const keyOf = (pair: { privateKey: KeyObject }) => pair.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
 const secretLine = client.key.split('\n')[3] as string
 
 test.each([
@@ -85,8 +86,32 @@ test.each([
     'a key that is too small',
     { certificatePem: certificates.weak.cert, privateKeyPem: certificates.weak.key },
     'certificatePem',
-    /too weak.*2,048 bits/,
+    /"CN=weak" is too weak.*2,048 to 4,096 bits/,
   ],
+  ['a key of 16,384 bits', { privateKeyPem: certificates.huge.key }, 'privateKeyPem', /2,048 to 4,096 bits/],
+  ['a certificate for one', { certificatePem: certificates.huge.cert }, 'certificatePem', /"CN=huge" is .*too large/],
+  [
+    'an issuer with one',
+    { certificatePem: client.cert + certificates.hugeAuthority },
+    'certificatePem',
+    /"CN=huge authority" is .*too large.*up to 8,192/,
+  ],
+  ['an authority with one', { caPem: certificates.hugeAuthority }, 'caPem', /"CN=huge authority" is .*too large/],
+  [
+    'another key with its modulus',
+    {
+      privateKeyPem: certificates.disguisedKey,
+    },
+    'privateKeyPem',
+    /belong/,
+  ],
+  [
+    'another curve',
+    { privateKeyPem: keyOf(generateKeyPairSync('ec', { namedCurve: 'secp256k1' })) },
+    'privateKeyPem',
+    /P-256/,
+  ],
+  ['Ed448', { privateKeyPem: keyOf(generateKeyPairSync('ed448')) }, 'privateKeyPem', /Ed25519/],
   ['no authority', { caPem: 'secret' }, 'caPem', /BEGIN CERTIFICATE/],
   ['an expired authority', { caPem: certificates.oldAuthority }, 'caPem', /expired on 2026-03-01/],
 ] as const)('%s is refused, and nothing of it repeated', (_, more, at, message) => {
@@ -102,4 +127,19 @@ test.each([
     expect(mistake.message).not.toContain(secretLine)
     expect(mistake.cause).toBeUndefined()
   }
+})
+
+test('certificates of EC and of Ed25519', () => {
+  for (const { cert, key } of [certificates.clientOfCurve, certificates.clientOfEdwards]) {
+    const its = { certificatePem: cert, privateKeyPem: key }
+    expect(shownCertificate(readClientCertificate(its, [], new Date('2030-01-01'))).subject).toBe('CN=client')
+  }
+})
+
+test('64 KiB of first lines are read at once', () => {
+  const certificatePem = '-----BEGIN A-----'.repeat(65_536 / 17)
+  const startedAt = performance.now()
+  for (let n = 0; n < 20; n++) expect(() => read({ certificatePem })).toThrow(/BEGIN CERTIFICATE/)
+  // A regular expression that looks for the last line of each takes 3.3 s.
+  expect(performance.now() - startedAt).toBeLessThan(500)
 })

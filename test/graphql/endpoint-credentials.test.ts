@@ -150,7 +150,27 @@ test('an update replaces the list of headers, and keeps the values that it does 
   expect(await api.db.sql`select 1 from postrider.endpoint_credentials`).toHaveLength(0)
 })
 
-test('what is sealed does not follow a URL to another server unasked', async () => {
+test('headers that open no more can be replaced and taken away, but not kept', async () => {
+  const api = await startApi()
+  const { id } = await created(api, { headers, credentials: bearer })
+  const damage = () => api.db.sql`
+    update postrider.endpoint_credentials set sealed = set_byte(sealed, length(sealed) - 1, get_byte(sealed, length(sealed) - 1) # 1)
+    where part = 'HEADERS'`
+  await damage()
+  for (const value of [undefined, MASKED]) {
+    const { userErrors } = await updated(api, id, { headers: [{ name: 'X-Api-Key', value }] })
+    expect(userErrors).toMatchObject([{ code: 'INVALID_INPUT', path: ['input', 'headers', '0', 'value'] }])
+  }
+  expect((await updated(api, id, { headers })).userErrors).toEqual([])
+  expect(await openedHeaders(api, id)).toHaveLength(2)
+  for (const none of [[], null]) {
+    await updated(api, id, { headers })
+    await damage()
+    expect((await updated(api, id, { headers: none })).endpoint).toMatchObject({ headers: [] })
+  }
+})
+
+test('what is sealed does not follow a URL to another place unasked', async () => {
   const api = await startApi()
   const { id } = await created(api, { headers, credentials: bearer, clientCertificate })
   const elsewhere = 'https://attacker.example.com/in'
@@ -158,6 +178,8 @@ test('what is sealed does not follow a URL to another server unasked', async () 
   for (const [input, ...paths] of [
     [{ url: elsewhere }, ['headers'], ['credentials']],
     [{ url: `${URL.replace('/in', ':8443/in')}` }, ['headers'], ['credentials']],
+    [{ url: 'https://hooks.example.com/other' }, ['headers'], ['credentials']],
+    [{ url: `${URL}?to=me`, headers: null }, ['credentials']],
     [{ url: elsewhere, headers: null }, ['credentials']],
     [{ url: elsewhere, headers: [{ name: 'X-Api-Key' }] }, value, ['credentials']],
     [{ url: elsewhere, credentials: bearer, headers: [{ name: 'X-Api-Key' }] }, value],
@@ -169,16 +191,17 @@ test('what is sealed does not follow a URL to another server unasked', async () 
       paths.map((path) => ({
         code: 'INVALID_INPUT',
         path: ['input', ...path],
-        message: expect.stringContaining('another server'),
+        message: expect.stringContaining('The URL changes'),
       })),
     )
   }
-  // On the same server it may go where it likes; elsewhere with what is given anew. A private key is sent to nobody.
-  expect((await updated(api, id, { url: 'https://hooks.example.com/other' })).userErrors).toEqual([])
+  // The same place is none other, however it is written. Elsewhere what is given anew goes; a private key is sent to nobody.
+  expect((await updated(api, id, { url: 'https://HOOKS.example.com:443/in' })).userErrors).toEqual([])
   const moved = await updated(api, id, { url: elsewhere, headers: null, credentials: { bearer: { token: 'new' } } })
   expect(moved).toMatchObject({ userErrors: [], endpoint: { url: elsewhere, clientCertificate: {}, headers: [] } })
 
   const plain = await created(api, { url: 'http://hooks.example.com/in', headers })
+  expect((await updated(api, plain.id, { url: 'https://hooks.example.com/other' })).userErrors).toHaveLength(1)
   expect((await updated(api, plain.id, { url: URL })).userErrors).toEqual([])
   expect((await updated(api, plain.id, { url: 'http://hooks.example.com/in' })).userErrors).toHaveLength(1)
 })

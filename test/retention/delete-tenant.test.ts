@@ -147,7 +147,36 @@ test('an event that is written after its tenant was deleted is routed to nobody'
   expect(await db.sql`select from postrider.events where tenant_id = ${id} and routed_at is not null`).toHaveLength(1)
 })
 
-test('whatever endpoints keep sealed is erased with their tenant', async () => {
+test('whatever endpoints keep sealed is erased with them, and with their tenant', async () => {
+  const api = await startApi()
+  const acme = (await createTenant(api, api.admin, { key: 'acme' })).id
+  const create = async () =>
+    (
+      await api.ask('mutation ($input: EndpointCreateInput!) { endpointCreate(input: $input) { endpoint { id } } }', {
+        input: {
+          tenant: 'acme',
+          url: 'https://example.com',
+          headers: [{ name: 'x-key', value: 'a value' }],
+          credentials: { bearer: { token: 'a-token' } },
+        },
+      })
+    ).endpointCreate?.endpoint?.id
+  const left = async () => {
+    const counts = sealedOfEndpoints().map(
+      async ({ table }) =>
+        (await api.db.sql`select from postrider.${api.db.sql(table)} where tenant_id = ${acme}`).length,
+    )
+    return Promise.all(counts)
+  }
+  const [first] = [await create(), await create(), await create()]
+  expect(await left()).toEqual([3, 6])
+  await api.ask('mutation ($id: ID!) { endpointDelete(id: $id) { userErrors { code } } }', { id: first })
+  expect(await left()).toEqual([2, 4])
+  await deleteTenant(api, api.admin, acme)
+  expect(await left()).toEqual([0, 0])
+})
+
+test('no table of what endpoints keep sealed is forgotten', async () => {
   const { sql } = await openDatabase()
   const tables = await sql`
     select table_name as name from information_schema.columns
