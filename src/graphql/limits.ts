@@ -169,11 +169,14 @@ export const LIST_SIZES: Record<string, number> = {
   skips: 3,
   warnings: 5,
 }
-/** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. */
+/**
+ * Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. One
+ * answer may hold some fifty payloads, 13 MB.
+ */
 export const WEIGHTS: Record<string, number> = {
-  payload: 200,
-  payloadJson: 200,
-  body: 200,
+  payload: 900,
+  payloadJson: 900,
+  body: 900,
   bodyBase64: 50,
   plannedAttempts: 20,
   delaysSeconds: 10,

@@ -22,6 +22,10 @@ export type HttpLimits = {
   operationsPerSocket: number
   /** What may wait to be read by the other side of a WebSocket. */
   unreadBytes: number
+  /** The same of all WebSockets and of all answers over HTTP together. */
+  unreadBytesInAll: number
+  /** How often a WebSocket is asked for a sign of life; it has until the next time to give it. */
+  pingMs: number
   /** Live subscriptions, over WebSocket and SSE together. */
   subscriptions: number
   subscriptionsPerCredential: number
@@ -46,6 +50,8 @@ export const HTTP_LIMITS: HttpLimits = {
   initMs: 10_000,
   operationsPerSocket: 100,
   unreadBytes: 32 * 1024 * 1024,
+  unreadBytesInAll: 256 * 1024 * 1024,
+  pingMs: 12_000,
   subscriptions: 2000,
   subscriptionsPerCredential: 500,
   wrongKeys: 100,

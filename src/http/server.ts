@@ -19,6 +19,7 @@ import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
 import { answerHealth, createReadiness, type Readiness } from './readiness.ts'
 import { createStreams } from './streams.ts'
+import { createUnread } from './unread.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
@@ -56,14 +57,15 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     streams,
     credentials,
   })
-  const webSockets = createWebSockets({ yoga, gate, credentials, log, allowedOrigins, limits })
+  const unread = createUnread(limits.unreadBytesInAll)
+  const webSockets = createWebSockets({ yoga, gate, credentials, log, allowedOrigins, limits, unread })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer({
     connectionsCheckingInterval: limits.checkEveryMs,
     // Other protocols are no reason to refuse: the HTTP client of Java offers h2c with every request.
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   })
-  const connections = watchConnections(server, limits)
+  const connections = watchConnections(server, limits, unread)
   const readiness = createReadiness({ ready: options.ready, unavailable })
   const site: Site = { ...options, yoga, gate, unavailable, connections, readiness, graphiql }
   server.on('request', (request, response) => {
@@ -153,8 +155,8 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
     if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue()
     const operation = await readParams(request)
     refuseLongDocument(operation.query)
-    if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)
-    await yoga(request, response, { viewer, requestId, operation })
+    const isLive = () => site.connections.isLive(response)
+    await yoga(request, response, { viewer, requestId, operation, isLive })
   } catch (error) {
     if (error instanceof BadRequest) return answerError(response, error.status, error)
     if (error instanceof GraphQLError) return answerRefusal(response, error)

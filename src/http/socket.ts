@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { CredentialWatch } from '../tenants/watch.ts'
 import type { HttpLimits } from './limits.ts'
+import type { Unread } from './unread.ts'
 
 /** What is known of the one behind a WebSocket. */
 export type Guest = {
@@ -26,9 +27,9 @@ export type ServeOptions = {
   place: { trusted(): void; leave(): void }
   log: Log
   limits: HttpLimits
+  unread: Unread
 }
 
-const PING_MS = 12_000
 const MOST_UNTRUSTED_BYTES = 16 * 1024
 const MOST_UNTRUSTED_MESSAGES = 100
 const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
@@ -37,7 +38,7 @@ const UNSUPPORTED = 1003
 const NO_KEY = 'No valid API key was shown'
 
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
-export function serve(socket: WebSocket, { protocol, address, place, log, limits }: ServeOptions): void {
+export function serve(socket: WebSocket, { protocol, address, place, log, limits, unread }: ServeOptions): void {
   const deadline = setTimeout(() => socket.close(UNAUTHORIZED, NO_KEY), limits.strangerMs)
   const guest: Guest = {
     address,
@@ -50,16 +51,19 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
     },
     end: (code, reason) => socket.close(code, reason),
   }
+  const reader = { unreadBytes: () => socket.bufferedAmount, cut: () => socket.terminate() }
+  const stopCounting = unread.add(reader)
   let messages = 0
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
-      send: (text) =>
-        new Promise((resolve, reject) => {
-          if (socket.readyState !== socket.OPEN) return resolve()
-          socket.send(text, (error) => (error ? reject(error) : resolve()))
-          endUnread(socket, guest, limits)
-        }),
+      send: async (text) => {
+        if (socket.readyState !== socket.OPEN) return
+        const sent = send(socket, text)
+        endUnread(socket, guest, limits)
+        unread.sent(reader)
+        await sent
+      },
       close: (code, reason) => socket.close(code, reason),
       onMessage: (handle) =>
         socket.on('message', (message: Buffer, isBinary) => {
@@ -79,12 +83,13 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
     },
     guest,
   )
-  const stopPinging = keepAlive(socket)
+  const stopPinging = keepAlive(socket, limits)
   socket.on('ping', () => endUnread(socket, guest, limits))
   socket.on('error', (err) => log.debug({ err }, 'A WebSocket broke'))
   socket.on('close', (code, reason) => {
     clearTimeout(deadline)
     stopPinging()
+    stopCounting()
     guest.stopWatching()
     place.leave()
     closed(code, String(reason)).catch((err: unknown) => log.debug({ err }, 'A WebSocket was not closed properly'))
@@ -111,21 +116,30 @@ export function endWhenUnused({ extra: guest, subscriptions }: Connection): void
   if (guest.over && Object.keys(subscriptions).length === 0) guest.end(UNAUTHORIZED, 'The API key is no longer valid')
 }
 
+/** Nothing here holds the text itself until it was sent: it would be in memory twice. */
+function send(socket: WebSocket, text: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.send(text, (error) => (error ? reject(error) : resolve()))
+  return promise
+}
+
 /** A peer that asks and does not read would fill the memory with what it leaves unread. */
 function endUnread(socket: WebSocket, { credential }: Guest, { unreadBytes }: HttpLimits): void {
   if (socket.bufferedAmount > (credential === null ? MOST_UNTRUSTED_UNREAD_BYTES : unreadBytes)) socket.terminate()
 }
 
 /** A peer that vanished without a word is noticed by its silence. */
-function keepAlive(socket: WebSocket): () => void {
+function keepAlive(socket: WebSocket, { pingMs }: HttpLimits): () => void {
+  let pings = 0
   let answered = true
-  socket.on('pong', () => {
-    answered = true
+  // Only the answer to the last ping: others can be sent without reading anything.
+  socket.on('pong', (data) => {
+    if (String(data) === String(pings)) answered = true
   })
   const timer = setInterval(() => {
     if (!answered) return socket.terminate()
     answered = false
-    socket.ping()
-  }, PING_MS)
+    socket.ping(String(++pings))
+  }, pingMs)
   return () => clearInterval(timer)
 }

@@ -17,6 +17,7 @@ import type { HttpLimits } from './limits.ts'
 import { pathOf } from './location.ts'
 import { isAllowedOrigin } from './origins.ts'
 import { type Connection, endWhenUnused, type Guest, type Protocol, serve, trust } from './socket.ts'
+import type { Unread } from './unread.ts'
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
 export type WebSockets = {
@@ -32,6 +33,7 @@ export type WebSocketOptions = {
   log: Log
   allowedOrigins: readonly string[]
   limits: HttpLimits
+  unread: Unread
 }
 
 // Parsed with a reviver, 5 MiB block the event loop for a second; large batches go over HTTP.
@@ -50,13 +52,13 @@ const SERVER_OPTIONS = {
 
 /** `graphql-transport-ws` on the path of the API, through the same pipeline as HTTP. */
 export function createWebSockets(options: WebSocketOptions): WebSockets {
-  const { log, allowedOrigins, limits } = options
+  const { log, allowedOrigins, limits, unread } = options
   const sockets = new WebSocketServer({ ...SERVER_OPTIONS, handleProtocols })
   const places = createPlaces(limits)
   const protocol = createProtocol(options)
   sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) => {
     const address = remoteAddress ?? null
-    serve(socket, { protocol, address, place: places.take(address), log, limits })
+    serve(socket, { protocol, address, place: places.take(address), log, limits, unread })
   })
   return {
     upgrade(request, socket, head) {

@@ -23,6 +23,8 @@ const SAID: { [Name in keyof typeof HTTP]: string } = {
   strangerMs: `${HTTP.strangerMs / 1000} s`,
   operationsPerSocket: `| operations under way on one WebSocket | ${HTTP.operationsPerSocket} |`,
   unreadBytes: `| what a WebSocket leaves unread | ${HTTP.unreadBytes / 1024 / 1024} MiB`,
+  unreadBytesInAll: `| what all connections together leave unread | ${HTTP.unreadBytesInAll / 1024 / 1024} MiB |`,
+  pingMs: `| the answer to a ping of a WebSocket | ${HTTP.pingMs / 1000} s |`,
   subscriptions: `events | ${HTTP.subscriptions}, with one key ${HTTP.subscriptionsPerCredential} |`,
   subscriptionsPerCredential: `with one key ${HTTP.subscriptionsPerCredential}`,
   wrongKeys: `limited always: ${HTTP.wrongKeys} at once`,
