@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { CredentialWatch } from '../tenants/watch.ts'
 import type { HttpLimits } from './limits.ts'
+import { createMessageReader, MOST_USUAL_BYTES } from './messages.ts'
 import type { Unread } from './unread.ts'
 
 /** What is known of the one behind a WebSocket. */
@@ -30,7 +31,6 @@ export type ServeOptions = {
   unread: Unread
 }
 
-const MOST_UNTRUSTED_BYTES = 16 * 1024
 const MOST_UNTRUSTED_MESSAGES = 100
 const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
 const UNAUTHORIZED = 4401
@@ -53,6 +53,7 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
   }
   const reader = { unreadBytes: () => socket.bufferedAmount, cut: () => socket.terminate() }
   const stopCounting = unread.add(reader)
+  const read = createMessageReader(limits)
   let messages = 0
   const closed = protocol.opened(
     {
@@ -71,14 +72,17 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
           if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
           // Before a key was shown, what is long enough to cost something is not even parsed.
           const isStranger = guest.credential === null
-          if (isStranger && (message.length > MOST_UNTRUSTED_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {
-            socket.close(UNAUTHORIZED, NO_KEY)
-          } else if (socket.readyState === socket.OPEN) {
-            handle(String(message)).catch((err: unknown) => {
-              log.debug({ err }, 'A message over WebSocket could not be handled')
-              socket.close(4500, 'Internal server error')
-            })
+          if (isStranger && (message.length > MOST_USUAL_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {
+            return socket.close(UNAUTHORIZED, NO_KEY)
           }
+          if (socket.readyState !== socket.OPEN) return
+          const found = read(message)
+          if ('code' in found) return socket.close(found.code, found.reason)
+          // Parsed already: it takes that as well as text.
+          handle(found.message as never).catch((err: unknown) => {
+            log.debug({ err }, 'A message over WebSocket could not be handled')
+            socket.close(4500, 'Internal server error')
+          })
         }),
     },
     guest,

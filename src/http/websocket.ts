@@ -5,7 +5,6 @@ import { type ExecutionArgs, type ExecutionResult, GraphQLError, getOperationAST
 import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { ErrorCode } from '../../schema/error-codes.ts'
-import { reviver } from '../events/payload.ts'
 import { refusal } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log } from '../log.ts'
@@ -15,6 +14,7 @@ import { bearerToken } from './credentials.ts'
 import { type Gate, networkOf } from './gate.ts'
 import type { HttpLimits } from './limits.ts'
 import { pathOf } from './location.ts'
+import { refuseAltered } from './messages.ts'
 import { isAllowedOrigin } from './origins.ts'
 import { type Connection, endWhenUnused, type Guest, type Protocol, serve, trust } from './socket.ts'
 import type { Unread } from './unread.ts'
@@ -36,7 +36,7 @@ export type WebSocketOptions = {
   unread: Unread
 }
 
-// Parsed with a reviver, 5 MiB block the event loop for a second; large batches go over HTTP.
+// Large batches go over HTTP.
 const MOST_MESSAGE_BYTES = 1024 * 1024
 const MOST_FRAGMENTS = 256
 const GOING_AWAY = 1001
@@ -133,7 +133,6 @@ type Pipeline = Pick<ReturnType<Yoga['getEnveloped']>, 'execute' | 'subscribe'>
 function createProtocol(options: WebSocketOptions): Protocol {
   return makeServer<Record<string, unknown>, Guest>({
     connectionInitWaitTimeout: options.limits.initMs,
-    jsonMessageReviver: reviver,
     execute: async (args: ExecutionArgs) => withPublicErrors(await (args.rootValue as Pipeline).execute(args)),
     subscribe: async (args: ExecutionArgs) => {
       const result = await (args.rootValue as Pipeline).subscribe(args)
@@ -175,6 +174,7 @@ async function begin(
     const message = `At most ${limits.operationsPerSocket} operations may be under way on one WebSocket.`
     throw refusal('TOO_MANY_OPERATIONS', message)
   }
+  refuseAltered(payload)
   refuseLongDocument(payload.query)
   const { schema, parse, validate, contextFactory, execute, subscribe } = yoga.getEnveloped({
     viewer,

@@ -166,7 +166,7 @@ function readNothing(port: number, bytes: Buffer): Promise<number> {
     // Whoever does not read does not notice the end: writing does.
     const timer = setInterval(() => {
       if (socket.destroyed) clearInterval(timer)
-      else socket.write(' ')
+      else socket.write('\r\n')
     }, 200)
   })
 }

@@ -23,6 +23,8 @@ const SAID: { [Name in keyof typeof HTTP]: string } = {
   strangerMs: `${HTTP.strangerMs / 1000} s`,
   operationsPerSocket: `| operations under way on one WebSocket | ${HTTP.operationsPerSocket} |`,
   unreadBytes: `| what a WebSocket leaves unread | ${HTTP.unreadBytes / 1024 / 1024} MiB`,
+  messagesAtOnce: `of a long one as one | ${HTTP.messagesAtOnce} at once`,
+  messagesPerSecond: `then ${HTTP.messagesPerSecond} a second`,
   unreadBytesInAll: `| what all connections together leave unread | ${HTTP.unreadBytesInAll / 1024 / 1024} MiB |`,
   pingMs: `| the answer to a ping of a WebSocket | ${HTTP.pingMs / 1000} s |`,
   subscriptions: `events | ${HTTP.subscriptions}, with one key ${HTTP.subscriptionsPerCredential} |`,

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import type { HttpLimits } from '../../src/http/limits.ts'
 import { createUnread } from '../../src/http/unread.ts'
@@ -39,29 +39,29 @@ test('when all together leave too much unread, those that leave the most are cut
 test('answers that nobody reads fill no memory, over both transports and from as many sockets as there are', async () => {
   const { port, adminKey } = await world({ unreadBytesInAll: 25 * MIB })
   let cut = 0
-  const sockets = []
+  const sockets: { socket: Socket; sign: string | Buffer }[] = []
   for (let index = 0; index < 4; index++) {
     const socket = await openSocket(port)
     socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization: `Bearer ${adminKey}` } }))
     await eventually(() => expect(socket.messages).toContain('{"type":"connection_ack"}'))
     socket.socket.pause()
     socket.send(JSON.stringify({ type: 'subscribe', id: '1', payload: { query: PAYLOADS } }))
-    sockets.push(socket.socket)
+    sockets.push({ socket: socket.socket, sign: frame(10, '') })
   }
   for (let index = 0; index < 4; index++) {
     const socket = connect(port, '127.0.0.1').pause()
     socket.on('error', () => {})
     socket.write(request(JSON.stringify({ query: PAYLOADS }), { authorization: `Bearer ${adminKey}` }))
-    sockets.push(socket)
+    sockets.push({ socket, sign: '\r\n' })
   }
   // Whoever does not read does not notice the end: writing does.
-  for (const socket of sockets) {
+  for (const { socket, sign } of sockets) {
     socket.on('close', () => cut++)
-    const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write(frame(10, ''))), 100)
+    const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write(sign)), 100)
   }
   // 8 answers of 10 MB, of which two fit.
   await eventually(() => expect(cut).toBeGreaterThanOrEqual(5), 15_000)
-  for (const socket of sockets) socket.destroy()
+  for (const { socket } of sockets) socket.destroy()
 })
 
 test('only a live subscription may take as long as it likes, whatever is accepted', async () => {
@@ -72,7 +72,7 @@ test('only a live subscription may take as long as it likes, whatever is accepte
     socket.on('close', () => resolve(true))
     const headers = { authorization: `Bearer ${adminKey}`, accept: 'text/event-stream' }
     socket.write(request(JSON.stringify({ query: PAYLOADS }), headers))
-    const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write(' ')), 100)
+    const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write('\r\n')), 100)
     setTimeout(() => {
       resolve(false)
       socket.destroy()
