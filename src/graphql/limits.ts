@@ -163,7 +163,7 @@ export const LIST_SIZES: Record<string, number> = {
   headers: 64,
   secrets: 5,
   userErrors: 5,
-  authorities: 10,
+  authorities: 20,
   mayUse: 100,
   states: 4,
   skips: 3,
@@ -185,6 +185,8 @@ export const WEIGHTS: Record<string, number> = {
   path: 5,
   replayPreview: 10_000,
   replayStart: 10_000,
+  // Up to 500 events each.
+  eventPublishBatch: 10_000,
 }
 
 // A filter that matches hardly anything has the whole history read.
@@ -211,7 +213,9 @@ function measureOne(context: ValidationContext, selection: SelectionNode, around
   const isPage = name === 'nodes' || name === 'edges'
   const entries = isPage ? around.page : (LIST_SIZES[name] ?? 1)
   const filter = selection.arguments?.some((argument) => argument.name.value === 'filter') ? FILTER_WEIGHT : 0
-  const cost = (WEIGHTS[name] ?? 1) + filter + below.cost * entries
+  // A list of scalars has entries, too.
+  const ofEntries = LIST_SIZES[name] === undefined ? entries * below.cost : entries * Math.max(1, below.cost)
+  const cost = (WEIGHTS[name] ?? 1) + filter + ofEntries
   return { depth: below.depth + 1, lists: below.lists + (isPage ? 1 : 0), cost }
 }
 
