@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { GraphQLError, type GraphQLSchema } from 'graphql'
+import type { GraphQLError, GraphQLSchema } from 'graphql'
 import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
+import { presentError } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
@@ -58,7 +59,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     credentials,
   })
   const unread = createUnread(limits.unreadBytesInAll)
-  const webSockets = createWebSockets({ yoga, gate, credentials, log, allowedOrigins, limits, unread })
+  const webSockets = createWebSockets({
+    ...{ yoga, gate, credentials, log, unavailable, introspection, allowedOrigins, limits, unread },
+  })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer({
     connectionsCheckingInterval: limits.checkEveryMs,
@@ -159,8 +162,11 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
     await yoga(request, response, { viewer, requestId, operation, isLive })
   } catch (error) {
     if (error instanceof BadRequest) return answerError(response, error.status, error)
-    if (error instanceof GraphQLError) return answerRefusal(response, error)
-    throw error
+    const { unavailable, log } = site
+    return answerRefusal(
+      response,
+      presentError(error, { requestId, log, unavailable, hideSuggestions: !config.introspection }),
+    )
   }
 }
 
@@ -179,6 +185,8 @@ function answerRefusal(response: ServerResponse, error: GraphQLError): void {
 }
 
 const REFUSALS: Record<string, [number, (extensions: Record<string, unknown>) => Record<string, string>]> = {
+  UNAVAILABLE: [503, () => ({ 'retry-after': '1' })],
+  INTERNAL: [500, () => ({})],
   UNAUTHENTICATED: [401, () => ({ 'www-authenticate': 'Bearer' })],
   // In whole seconds, as HTTP has it.
   RATE_LIMITED: [429, ({ retryAfterMs }) => ({ 'retry-after': String(Math.ceil(Number(retryAfterMs) / 1000)) })],

@@ -5,9 +5,9 @@ import { type ExecutionArgs, type ExecutionResult, GraphQLError, getOperationAST
 import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { ErrorCode } from '../../schema/error-codes.ts'
-import { refusal } from '../graphql/errors.ts'
+import { presentError, refusal } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
-import type { Log } from '../log.ts'
+import type { Log, Trouble } from '../log.ts'
 import type { CredentialWatch } from '../tenants/watch.ts'
 import { createCounts } from './counts.ts'
 import { bearerToken } from './credentials.ts'
@@ -31,6 +31,8 @@ export type WebSocketOptions = {
   gate: Gate
   credentials: Pick<CredentialWatch, 'watch'>
   log: Log
+  unavailable: Trouble
+  introspection: boolean
   allowedOrigins: readonly string[]
   limits: HttpLimits
   unread: Unread
@@ -146,13 +148,12 @@ function createProtocol(options: WebSocketOptions): Protocol {
     },
     // Whatever goes wrong here is an error of this one operation: thrown, it would close the socket for all of them.
     onSubscribe: async (connection, _id, payload) => {
+      const requestId = randomUUID()
       try {
-        return await begin(options, connection, payload)
+        return await begin(options, connection, payload, requestId)
       } catch (error) {
-        if (!(error instanceof GraphQLError)) {
-          options.log.error({ err: error }, 'An operation over WebSocket could not begin')
-        }
-        return [publicError(error)]
+        const { log, unavailable, introspection } = options
+        return [publicError(presentError(error, { requestId, log, unavailable, hideSuggestions: !introspection }))]
       }
     },
     // The operation is still counted while this is called.
@@ -167,6 +168,7 @@ async function begin(
   options: WebSocketOptions,
   connection: Connection,
   payload: SubscribePayload,
+  requestId: string,
 ): Promise<ExecutionArgs | GraphQLError[]> {
   const { yoga, limits } = options
   const viewer = await admit(options, connection, keyOf(connection, payload))
@@ -178,7 +180,7 @@ async function begin(
   refuseLongDocument(payload.query)
   const { schema, parse, validate, contextFactory, execute, subscribe } = yoga.getEnveloped({
     viewer,
-    requestId: randomUUID(),
+    requestId,
     operation: null,
   })
   const document = parse(payload.query)
