@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import ipaddr from 'ipaddr.js'
 import { refusal, unauthenticated } from '../graphql/errors.ts'
 import type { Viewer } from '../tenants/access.ts'
+import { isMisspelt } from '../tenants/credential-text.ts'
 import { createBuckets } from './buckets.ts'
 import type { HttpLimits } from './limits.ts'
 
@@ -36,6 +37,8 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
 
   /** A key that was not right before costs one of its address's tries, which it gets back when it is. */
   const guess = async (key: string, name: string, address: string | null) => {
+    // Nobody has to be asked, so nobody's tries are used up: behind a proxy all share one address.
+    if (isMisspelt(key)) throw unauthenticated()
     const from = networkOf(address)
     const { waitMs } = wrongKeys.take(from)
     if (waitMs > 0) throw tooManyWrongKeys(waitMs)

@@ -60,5 +60,5 @@ export const HTTP_LIMITS: HttpLimits = {
   subscriptions: 2000,
   subscriptionsPerCredential: 500,
   wrongKeys: 100,
-  wrongKeysPerSecond: 5,
+  wrongKeysPerSecond: 200,
 }
