@@ -16,6 +16,8 @@ export type Gate = {
    * `retryAfterMs` for one that is used too often, or when wrong keys came from its address too often.
    */
   admit(key: string | null, address: string | null): Promise<{ viewer: Viewer; quota: Quota }>
+  /** Who asks with a key that was admitted a while ago. Throws UNAUTHENTICATED when it has ended since. */
+  again(key: string | null, address: string | null): Promise<Viewer>
 }
 
 export type GateOptions = {
@@ -53,6 +55,11 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
     return viewer
   }
   return {
+    async again(key, address) {
+      const viewer = key === null ? null : await authenticate(key, address)
+      if (viewer === null) throw unauthenticated()
+      return viewer
+    },
     async admit(key, address) {
       if (key === null) throw unauthenticated()
       // Not the key itself: nothing that can be used lies about in memory.

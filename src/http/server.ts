@@ -152,11 +152,16 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   try {
     // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
     const key = bearerToken(request.headers.authorization)
-    const { viewer, quota } = await gate.admit(key, request.socket.remoteAddress ?? null)
+    const address = request.socket.remoteAddress ?? null
+    const { viewer: admitted, quota } = await gate.admit(key, address)
+    const admittedAt = performance.now()
     site.unavailable.over()
     tellQuota(response, quota)
     if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue()
     const operation = await readParams(request)
+    // A body may be held open for a minute, in which its key was revoked.
+    const isLate = performance.now() - admittedAt > 1000
+    const viewer = isLate ? await gate.again(key, address) : admitted
     refuseLongDocument(operation.query)
     const isLive = () => site.connections.isLive(response)
     await yoga(request, response, { viewer, requestId, operation, isLive })

@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { silentLog } from '../../src/log.ts'
 import type { Living } from '../../src/tenants/living.ts'
@@ -5,7 +6,7 @@ import { createCredentialWatch } from '../../src/tenants/watch.ts'
 import { startApi } from '../graphql/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { viewerOf } from '../support/viewer.ts'
-import { openSocket, type RawSocket } from './raw.ts'
+import { openSocket, type RawSocket, request } from './raw.ts'
 
 const WATCH = 'subscription { deliveryAttempts { cursor } }'
 const ENDED = { message: expect.stringContaining('A valid API key is needed'), extensions: { code: 'UNAUTHENTICATED' } }
@@ -178,4 +179,24 @@ test('while the database does not answer, nobody is ended', async () => {
   works = true
   await eventually(() => expect(ended).toBe(true))
   credentials.close()
+})
+
+test('a key that is revoked while the body of its request is held open is of no use', async () => {
+  const api = await world()
+  const key = await api.newKey()
+  const body = JSON.stringify({ query: '{ viewer { name } }' })
+  const bytes = request(body, { authorization: `Bearer ${key}` })
+  const socket = connect(api.port, '127.0.0.1')
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += chunk
+  })
+  socket.write(bytes.subarray(0, -1))
+  await new Promise((resolve) => setTimeout(resolve, 700))
+  await api.revoke(key)
+  await new Promise((resolve) => setTimeout(resolve, 1300))
+  socket.write(bytes.subarray(-1))
+  await eventually(() => expect(text).toContain('HTTP/1.1 '))
+  expect(text).toContain('HTTP/1.1 401')
+  socket.destroy()
 })
