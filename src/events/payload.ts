@@ -26,6 +26,35 @@ export function mayAlterNumbers(json: string): boolean {
   return /[\d.]{16}|\d[eE][+-]?\d{3}/.test(json)
 }
 
+/** Whether a number in a JSON text, not in its strings, is one that parsing alters. Takes time in proportion to its length. */
+export function hasAlteredNumbers(json: string): boolean {
+  let at = 0
+  while (at < json.length) {
+    const code = json.charCodeAt(at)
+    if (code === QUOTE) at = endOfString(json, at + 1)
+    else if (code === MINUS || (code >= ZERO && code <= NINE)) {
+      const start = at
+      while (isOfNumber(json.charCodeAt(at))) at++
+      const source = json.slice(start, at)
+      if (mayAlterNumbers(source) && isAltered(source)) return true
+    } else at++
+  }
+  return false
+}
+
+const [QUOTE, BACKSLASH, MINUS, ZERO, NINE] = [0x22, 0x5c, 0x2d, 0x30, 0x39]
+
+function endOfString(json: string, start: number): number {
+  let at = start
+  while (at < json.length && json.charCodeAt(at) !== QUOTE) at += json.charCodeAt(at) === BACKSLASH ? 2 : 1
+  return at + 1
+}
+
+/** A digit, or one of + - . e E. */
+function isOfNumber(code: number): boolean {
+  return (code >= ZERO && code <= NINE) || [0x2b, MINUS, 0x2e, 0x45, 0x65].includes(code)
+}
+
 /** Whether a JSON number, read as a double and written again, is another number. */
 export function isAltered(source: string): boolean {
   const number = Number(source)

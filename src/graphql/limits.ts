@@ -169,17 +169,20 @@ export const LIST_SIZES: Record<string, number> = {
   headers: 64,
   secrets: 5,
   userErrors: 5,
-  authorities: 10,
+  authorities: 20,
   mayUse: 100,
   states: 4,
   skips: 3,
   warnings: 5,
 }
-/** Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. */
+/**
+ * Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. One
+ * answer may hold some fifty payloads, 13 MB.
+ */
 export const WEIGHTS: Record<string, number> = {
-  payload: 200,
-  payloadJson: 200,
-  body: 200,
+  payload: 900,
+  payloadJson: 900,
+  body: 900,
   bodyBase64: 50,
   plannedAttempts: 20,
   delaysSeconds: 10,
@@ -188,6 +191,8 @@ export const WEIGHTS: Record<string, number> = {
   path: 5,
   replayPreview: 10_000,
   replayStart: 10_000,
+  // Up to 500 events each.
+  eventPublishBatch: 10_000,
 }
 
 // A filter that matches hardly anything has the whole history read.
@@ -214,7 +219,9 @@ function measureOne(context: ValidationContext, selection: SelectionNode, around
   const isPage = name === 'nodes' || name === 'edges'
   const entries = isPage ? around.page : (LIST_SIZES[name] ?? 1)
   const filter = selection.arguments?.some((argument) => argument.name.value === 'filter') ? FILTER_WEIGHT : 0
-  const cost = (WEIGHTS[name] ?? 1) + filter + below.cost * entries
+  // A list of scalars has entries, too.
+  const ofEntries = LIST_SIZES[name] === undefined ? entries * below.cost : entries * Math.max(1, below.cost)
+  const cost = (WEIGHTS[name] ?? 1) + filter + ofEntries
   return { depth: below.depth + 1, lists: below.lists + (isPage ? 1 : 0), cost }
 }
 

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../schema/error-codes.ts'
 import { createCounts } from './counts.ts'
 import { networkOf } from './gate.ts'
 import type { HttpLimits } from './limits.ts'
+import type { Unread } from './unread.ts'
 
 export type Connections = {
   /** Does `work` for a request when everything asked before on its connection was answered. */
@@ -18,7 +19,7 @@ export type Connections = {
  * Knows the connections of a server, to be able to bound and to end them. Node's own `closeIdleConnections` leaves those on
  * which no request was ever sent, which browsers and fetch open ahead: closing would wait for them.
  */
-export function watchConnections(server: Server, limits: HttpLimits): Connections {
+export function watchConnections(server: Server, limits: HttpLimits, unread: Unread): Connections {
   const sockets = new Set<Socket>()
   const busy = new Set<Socket>()
   const live = new Set<ServerResponse>()
@@ -42,7 +43,12 @@ export function watchConnections(server: Server, limits: HttpLimits): Connection
   })
   server.prependListener('request', ({ socket }, response) => {
     busy.add(socket)
+    const reader = { unreadBytes: () => response.writableLength, cut: () => socket.destroy() }
+    const stopCounting = unread.add(reader)
+    // All of it was written, and none of it taken yet.
+    response.on('prefinish', () => unread.sent(reader))
     response.on('close', () => {
+      stopCounting()
       clearTimeout(deadlines.get(response))
       busy.delete(socket)
       if (closing) socket.destroySoon()

@@ -4,6 +4,7 @@ import ipaddr from 'ipaddr.js'
 import type { ErrorCode } from '../../schema/error-codes.ts'
 import { refusal, unauthenticated } from '../graphql/errors.ts'
 import type { Viewer } from '../tenants/access.ts'
+import { isMisspelt } from '../tenants/credential-text.ts'
 import { createBuckets } from './buckets.ts'
 import type { HttpLimits } from './limits.ts'
 
@@ -17,6 +18,8 @@ export type Gate = {
    * `retryAfterMs` for one that is used too often, or when wrong keys came from its address too often.
    */
   admit(key: string | null, address: string | null): Promise<{ viewer: Viewer; quota: Quota }>
+  /** Who asks with a key that was admitted a while ago. Throws UNAUTHENTICATED when it has ended since. */
+  again(key: string | null, address: string | null): Promise<Viewer>
 }
 
 export type GateOptions = {
@@ -38,6 +41,8 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
 
   /** A key that was not right before costs one of its address's tries, which it gets back when it is. */
   const guess = async (key: string, name: string, address: string | null) => {
+    // Nobody has to be asked, so nobody's tries are used up: behind a proxy all share one address.
+    if (isMisspelt(key)) throw unauthenticated()
     const from = networkOf(address)
     const { waitMs } = wrongKeys.take(from)
     if (waitMs > 0) throw tooManyWrongKeys(waitMs)
@@ -52,6 +57,11 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
     return viewer
   }
   return {
+    async again(key, address) {
+      const viewer = key === null ? null : await authenticate(key, address)
+      if (viewer === null) throw unauthenticated()
+      return viewer
+    },
     async admit(key, address) {
       if (key === null) throw unauthenticated()
       // Not the key itself: nothing that can be used lies about in memory.

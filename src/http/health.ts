@@ -7,6 +7,7 @@ import { HTTP_LIMITS } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerHealth, createReadiness } from './readiness.ts'
+import { createUnread } from './unread.ts'
 
 export type HealthServerOptions = {
   config: Pick<Config, 'host' | 'port'>
@@ -33,7 +34,7 @@ export async function startHealthServer({ config, log, ready }: HealthServerOpti
   })
   server.headersTimeout = HTTP_LIMITS.headersMs
   server.requestTimeout = HTTP_LIMITS.requestMs
-  const connections = watchConnections(server, HTTP_LIMITS)
+  const connections = watchConnections(server, HTTP_LIMITS, createUnread(HTTP_LIMITS.unreadBytesInAll))
   const place = listening(server, config)
   await place.listen()
   return {

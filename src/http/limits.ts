@@ -20,8 +20,15 @@ export type HttpLimits = {
   strangerMs: number
   initMs: number
   operationsPerSocket: number
+  /** Messages of one WebSocket: so many at once, and so many a second from then on; each 16 KiB of a long one count as one. */
+  messagesAtOnce: number
+  messagesPerSecond: number
   /** What may wait to be read by the other side of a WebSocket. */
   unreadBytes: number
+  /** The same of all WebSockets and of all answers over HTTP together. */
+  unreadBytesInAll: number
+  /** How often a WebSocket is asked for a sign of life; it has until the next time to give it. */
+  pingMs: number
   /** Live subscriptions, over WebSocket and SSE together. */
   subscriptions: number
   subscriptionsPerCredential: number
@@ -45,9 +52,13 @@ export const HTTP_LIMITS: HttpLimits = {
   strangerMs: 15_000,
   initMs: 10_000,
   operationsPerSocket: 100,
+  messagesAtOnce: 1000,
+  messagesPerSecond: 500,
   unreadBytes: 32 * 1024 * 1024,
+  unreadBytesInAll: 256 * 1024 * 1024,
+  pingMs: 12_000,
   subscriptions: 2000,
   subscriptionsPerCredential: 500,
   wrongKeys: 100,
-  wrongKeysPerSecond: 5,
+  wrongKeysPerSecond: 200,
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { GraphQLError, type GraphQLSchema } from 'graphql'
+import type { GraphQLError, GraphQLSchema } from 'graphql'
 import type { Config } from '../config.ts'
 import type { Capabilities } from '../graphql/capabilities.ts'
+import { presentError } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
@@ -19,6 +20,7 @@ import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
 import { answerHealth, createReadiness, type Readiness } from './readiness.ts'
 import { createStreams } from './streams.ts'
+import { createUnread } from './unread.ts'
 import { createWebSockets } from './websocket.ts'
 import { createPipeline, GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
@@ -56,14 +58,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     streams,
     credentials,
   })
-  const webSockets = createWebSockets({ yoga, gate, credentials, log, allowedOrigins, limits })
+  const unread = createUnread(limits.unreadBytesInAll)
+  const webSockets = createWebSockets({
+    ...{ yoga, gate, credentials, log, unavailable, introspection, allowedOrigins, limits, unread },
+  })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer({
     connectionsCheckingInterval: limits.checkEveryMs,
     // Other protocols are no reason to refuse: the HTTP client of Java offers h2c with every request.
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   })
-  const connections = watchConnections(server, limits)
+  const connections = watchConnections(server, limits, unread)
   const readiness = createReadiness({ ready: options.ready, unavailable })
   const site: Site = { ...options, yoga, gate, unavailable, connections, readiness, graphiql }
   server.on('request', (request, response) => {
@@ -147,19 +152,27 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
   try {
     // Before the body is read, let alone parsed: without a valid key nothing is told, and nothing is done.
     const key = bearerToken(request.headers.authorization)
-    const { viewer, quota } = await gate.admit(key, request.socket.remoteAddress ?? null)
+    const address = request.socket.remoteAddress ?? null
+    const { viewer: admitted, quota } = await gate.admit(key, address)
+    const admittedAt = performance.now()
     site.unavailable.over()
     tellQuota(response, quota)
     if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue()
     const operation = await readParams(request)
+    // A body may be held open for a minute, in which its key was revoked.
+    const isLate = performance.now() - admittedAt > 1000
+    const viewer = isLate ? await gate.again(key, address) : admitted
     refuseLongDocument(operation.query)
-    if (request.headers.accept?.includes('text/event-stream')) site.connections.isLive(response)
-    await yoga(request, response, { viewer, requestId, operation })
+    const isLive = () => site.connections.isLive(response)
+    await yoga(request, response, { viewer, requestId, operation, isLive })
   } catch (error) {
     if (error instanceof TooManyOperations) tellQuota(response, error.quota)
     if (error instanceof BadRequest) return answerError(response, error.status, error)
-    if (error instanceof GraphQLError) return answerRefusal(response, error)
-    throw error
+    const { unavailable, log } = site
+    return answerRefusal(
+      response,
+      presentError(error, { requestId, log, unavailable, hideSuggestions: !config.introspection }),
+    )
   }
 }
 
@@ -178,6 +191,8 @@ function answerRefusal(response: ServerResponse, error: GraphQLError): void {
 }
 
 const REFUSALS: Record<string, [number, (extensions: Record<string, unknown>) => Record<string, string>]> = {
+  UNAVAILABLE: [503, () => ({ 'retry-after': '1' })],
+  INTERNAL: [500, () => ({})],
   UNAUTHENTICATED: [401, () => ({ 'www-authenticate': 'Bearer' })],
   // In whole seconds, as HTTP has it.
   RATE_LIMITED: [429, ({ retryAfterMs }) => ({ 'retry-after': String(Math.ceil(Number(retryAfterMs) / 1000)) })],

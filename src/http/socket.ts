@@ -4,6 +4,8 @@ import type { Log } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { CredentialWatch } from '../tenants/watch.ts'
 import type { HttpLimits } from './limits.ts'
+import { createMessageReader, MOST_USUAL_BYTES } from './messages.ts'
+import type { Unread } from './unread.ts'
 
 /** What is known of the one behind a WebSocket. */
 export type Guest = {
@@ -26,10 +28,9 @@ export type ServeOptions = {
   place: { trusted(): void; leave(): void }
   log: Log
   limits: HttpLimits
+  unread: Unread
 }
 
-const PING_MS = 12_000
-const MOST_UNTRUSTED_BYTES = 16 * 1024
 const MOST_UNTRUSTED_MESSAGES = 100
 const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
 const UNAUTHORIZED = 4401
@@ -37,7 +38,7 @@ const UNSUPPORTED = 1003
 const NO_KEY = 'No valid API key or portal session was shown'
 
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
-export function serve(socket: WebSocket, { protocol, address, place, log, limits }: ServeOptions): void {
+export function serve(socket: WebSocket, { protocol, address, place, log, limits, unread }: ServeOptions): void {
   const deadline = setTimeout(() => socket.close(UNAUTHORIZED, NO_KEY), limits.strangerMs)
   const guest: Guest = {
     address,
@@ -50,16 +51,20 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
     },
     end: (code, reason) => socket.close(code, reason),
   }
+  const reader = { unreadBytes: () => socket.bufferedAmount, cut: () => socket.terminate() }
+  const stopCounting = unread.add(reader)
+  const read = createMessageReader(limits)
   let messages = 0
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
-      send: (text) =>
-        new Promise((resolve, reject) => {
-          if (socket.readyState !== socket.OPEN) return resolve()
-          socket.send(text, (error) => (error ? reject(error) : resolve()))
-          endUnread(socket, guest, limits)
-        }),
+      send: async (text) => {
+        if (socket.readyState !== socket.OPEN) return
+        const sent = send(socket, text)
+        endUnread(socket, guest, limits)
+        unread.sent(reader)
+        await sent
+      },
       close: (code, reason) => socket.close(code, reason),
       onMessage: (handle) =>
         socket.on('message', (message: Buffer, isBinary) => {
@@ -67,24 +72,28 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
           if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
           // Before a key was shown, what is long enough to cost something is not even parsed.
           const isStranger = guest.credential === null
-          if (isStranger && (message.length > MOST_UNTRUSTED_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {
-            socket.close(UNAUTHORIZED, NO_KEY)
-          } else if (socket.readyState === socket.OPEN) {
-            handle(String(message)).catch((err: unknown) => {
-              log.debug({ err }, 'A message over WebSocket could not be handled')
-              socket.close(4500, 'Internal server error')
-            })
+          if (isStranger && (message.length > MOST_USUAL_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {
+            return socket.close(UNAUTHORIZED, NO_KEY)
           }
+          if (socket.readyState !== socket.OPEN) return
+          const found = read(message)
+          if ('code' in found) return socket.close(found.code, found.reason)
+          // Parsed already: it takes that as well as text.
+          handle(found.message as never).catch((err: unknown) => {
+            log.debug({ err }, 'A message over WebSocket could not be handled')
+            socket.close(4500, 'Internal server error')
+          })
         }),
     },
     guest,
   )
-  const stopPinging = keepAlive(socket)
+  const stopPinging = keepAlive(socket, limits)
   socket.on('ping', () => endUnread(socket, guest, limits))
   socket.on('error', (err) => log.debug({ err }, 'A WebSocket broke'))
   socket.on('close', (code, reason) => {
     clearTimeout(deadline)
     stopPinging()
+    stopCounting()
     guest.stopWatching()
     place.leave()
     closed(code, String(reason)).catch((err: unknown) => log.debug({ err }, 'A WebSocket was not closed properly'))
@@ -112,21 +121,30 @@ export function endWhenUnused({ extra: guest, subscriptions }: Connection): void
     guest.end(UNAUTHORIZED, 'The API key or portal session is no longer valid')
 }
 
+/** Nothing here holds the text itself until it was sent: it would be in memory twice. */
+function send(socket: WebSocket, text: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.send(text, (error) => (error ? reject(error) : resolve()))
+  return promise
+}
+
 /** A peer that asks and does not read would fill the memory with what it leaves unread. */
 function endUnread(socket: WebSocket, { credential }: Guest, { unreadBytes }: HttpLimits): void {
   if (socket.bufferedAmount > (credential === null ? MOST_UNTRUSTED_UNREAD_BYTES : unreadBytes)) socket.terminate()
 }
 
 /** A peer that vanished without a word is noticed by its silence. */
-function keepAlive(socket: WebSocket): () => void {
+function keepAlive(socket: WebSocket, { pingMs }: HttpLimits): () => void {
+  let pings = 0
   let answered = true
-  socket.on('pong', () => {
-    answered = true
+  // Only the answer to the last ping: others can be sent without reading anything.
+  socket.on('pong', (data) => {
+    if (String(data) === String(pings)) answered = true
   })
   const timer = setInterval(() => {
     if (!answered) return socket.terminate()
     answered = false
-    socket.ping()
-  }, PING_MS)
+    socket.ping(String(++pings))
+  }, pingMs)
   return () => clearInterval(timer)
 }

@@ -49,7 +49,7 @@ export function limitStreams(streams: Streams, credentials: Pick<CredentialWatch
   return {
     onSubscribe({ subscribeFn, setSubscribeFn }) {
       setSubscribeFn(async (args: ExecutionArgs) => {
-        const { viewer } = args.contextValue as Context
+        const { viewer, isLive } = args.contextValue as Context & { isLive?(): void }
         let leave: () => void
         try {
           leave = streams.take(viewer)
@@ -58,7 +58,10 @@ export function limitStreams(streams: Streams, credentials: Pick<CredentialWatch
         }
         try {
           const result: object = await subscribeFn(args)
-          if (Symbol.asyncIterator in result) return guard(result as Items, viewer, credentials, leave)
+          if (Symbol.asyncIterator in result) {
+            isLive?.()
+            return guard(result as Items, viewer, credentials, leave)
+          }
           leave()
           return result
         } catch (error) {

@@ -5,18 +5,19 @@ import { type ExecutionArgs, type ExecutionResult, GraphQLError, getOperationAST
 import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { ErrorCode } from '../../schema/error-codes.ts'
-import { reviver } from '../events/payload.ts'
-import { refusal } from '../graphql/errors.ts'
+import { presentError, refusal } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
-import type { Log } from '../log.ts'
+import type { Log, Trouble } from '../log.ts'
 import type { CredentialWatch } from '../tenants/watch.ts'
 import { createCounts } from './counts.ts'
 import { bearerToken } from './credentials.ts'
 import { type Gate, networkOf } from './gate.ts'
 import type { HttpLimits } from './limits.ts'
 import { pathOf } from './location.ts'
+import { refuseAltered } from './messages.ts'
 import { isAllowedOrigin } from './origins.ts'
 import { type Connection, endWhenUnused, type Guest, type Protocol, serve, trust } from './socket.ts'
+import type { Unread } from './unread.ts'
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts'
 
 export type WebSockets = {
@@ -30,11 +31,14 @@ export type WebSocketOptions = {
   gate: Gate
   credentials: Pick<CredentialWatch, 'watch'>
   log: Log
+  unavailable: Trouble
+  introspection: boolean
   allowedOrigins: readonly string[]
   limits: HttpLimits
+  unread: Unread
 }
 
-// Parsed with a reviver, 5 MiB block the event loop for a second; large batches go over HTTP.
+// Large batches go over HTTP.
 const MOST_MESSAGE_BYTES = 1024 * 1024
 const MOST_FRAGMENTS = 256
 const GOING_AWAY = 1001
@@ -50,13 +54,13 @@ const SERVER_OPTIONS = {
 
 /** `graphql-transport-ws` on the path of the API, through the same pipeline as HTTP. */
 export function createWebSockets(options: WebSocketOptions): WebSockets {
-  const { log, allowedOrigins, limits } = options
+  const { log, allowedOrigins, limits, unread } = options
   const sockets = new WebSocketServer({ ...SERVER_OPTIONS, handleProtocols })
   const places = createPlaces(limits)
   const protocol = createProtocol(options)
   sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) => {
     const address = remoteAddress ?? null
-    serve(socket, { protocol, address, place: places.take(address), log, limits })
+    serve(socket, { protocol, address, place: places.take(address), log, limits, unread })
   })
   return {
     upgrade(request, socket, head) {
@@ -131,7 +135,6 @@ type Pipeline = Pick<ReturnType<Yoga['getEnveloped']>, 'execute' | 'subscribe'>
 function createProtocol(options: WebSocketOptions): Protocol {
   return makeServer<Record<string, unknown>, Guest>({
     connectionInitWaitTimeout: options.limits.initMs,
-    jsonMessageReviver: reviver,
     execute: async (args: ExecutionArgs) => withPublicErrors(await (args.rootValue as Pipeline).execute(args)),
     subscribe: async (args: ExecutionArgs) => {
       const result = await (args.rootValue as Pipeline).subscribe(args)
@@ -145,13 +148,12 @@ function createProtocol(options: WebSocketOptions): Protocol {
     },
     // Whatever goes wrong here is an error of this one operation: thrown, it would close the socket for all of them.
     onSubscribe: async (connection, _id, payload) => {
+      const requestId = randomUUID()
       try {
-        return await begin(options, connection, payload)
+        return await begin(options, connection, payload, requestId)
       } catch (error) {
-        if (!(error instanceof GraphQLError)) {
-          options.log.error({ err: error }, 'An operation over WebSocket could not begin')
-        }
-        return [publicError(error)]
+        const { log, unavailable, introspection } = options
+        return [publicError(presentError(error, { requestId, log, unavailable, hideSuggestions: !introspection }))]
       }
     },
     // The operation is still counted while this is called.
@@ -166,6 +168,7 @@ async function begin(
   options: WebSocketOptions,
   connection: Connection,
   payload: SubscribePayload,
+  requestId: string,
 ): Promise<ExecutionArgs | GraphQLError[]> {
   const { yoga, limits } = options
   const viewer = await admit(options, connection, keyOf(connection, payload))
@@ -173,10 +176,11 @@ async function begin(
     const message = `At most ${limits.operationsPerSocket} operations may be under way on one WebSocket.`
     throw refusal('TOO_MANY_OPERATIONS', message)
   }
+  refuseAltered(payload)
   refuseLongDocument(payload.query)
   const { schema, parse, validate, contextFactory, execute, subscribe } = yoga.getEnveloped({
     viewer,
-    requestId: randomUUID(),
+    requestId,
     operation: null,
   })
   const document = parse(payload.query)

@@ -15,7 +15,13 @@ import { limitStreams, type Streams } from './streams.ts'
 export const GRAPHQL_PATH = '/graphql'
 
 /** What is known of a request before GraphQL begins. Over WebSocket there are no params: the message has them. */
-export type Incoming = { viewer: Viewer; requestId: string; operation: Params | null }
+export type Incoming = {
+  viewer: Viewer
+  requestId: string
+  operation: Params | null
+  /** To be told when a live subscription has begun. */
+  isLive?(): void
+}
 export type Yoga = YogaServerInstance<Incoming, Context>
 
 export type YogaOptions = {

@@ -20,6 +20,11 @@ export function formOf(text: string): CredentialPrefix | null {
   return secret !== undefined && checksum(secret) === sum ? (prefix as CredentialPrefix) : null
 }
 
+/** Whether a text has the form of a credential, and a checksum that is wrong: it was mistyped or made up. */
+export function isMisspelt(text: string): boolean {
+  return FORM.test(text) && formOf(text) === null
+}
+
 /** How a credential begins, for its holder to recognise it: 24 of its 256 bits. Null for a text that is none of ours. */
 export function hintOf(text: string): string | null {
   return formOf(text) === null ? null : text.slice(0, HINT_CHARACTERS)

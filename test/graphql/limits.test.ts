@@ -7,6 +7,8 @@ import { faultsInVariables } from '../../src/graphql/variables.ts'
 import { startApi } from './api.ts'
 
 const schema = buildSchema()
+
+const times = (count: number, field: string) => Array.from({ length: count }, (_, n) => `a${n}: ${field}`).join(' ')
 const CANARY = 'whsec_canary_that_nobody_may_see'
 const CREATE = parse('mutation ($it: EndpointCreateInput!) { endpointCreate(input: $it) { secret } }')
 
@@ -176,4 +178,26 @@ test('every list of the API has a size that its cost is counted with', () => {
   expect(lists).toContain('userErrors')
   const known = ['nodes', 'edges', ...Object.keys(LIST_SIZES), ...Object.keys(WEIGHTS)]
   expect([...new Set(lists)].filter((name) => !known.includes(name))).toEqual([])
+})
+
+test.each`
+  document                                                                                                           | fields
+  ${'{ events(first: 100) { nodes { payloadJson } } }'}                                                              | ${90_002}
+  ${'{ attempts(first: 50) { nodes { request { body } response { body } } } }'}                                      | ${90_102}
+  ${`mutation ($e: [EventPublishInput!]!) { ${times(6, 'eventPublishBatch(events: $e) { userErrors { code } }')} }`} | ${60_036}
+  ${`{ endpoints(first: 100) { nodes { ${times(30, 'clientCertificate { authorities }')} } } }`}                     | ${66_002}
+`('$document costs $fields', async ({ document, fields }) => {
+  const { errors } = await (await startApi()).send(document, { e: [] })
+  expect(errors?.[0]?.message).toContain(`The operation may answer ${fields} fields; at most 50000 are allowed.`)
+})
+
+test.each`
+  document
+  ${'{ events(first: 50) { nodes { id type payloadJson } } }'}
+  ${'{ attempts { nodes { id request { url headers { name value } body } response { status headers { name value } body } } } }'}
+  ${`mutation ($e: [EventPublishInput!]!) { ${times(4, 'eventPublishBatch(events: $e) { userErrors { code } }')} }`}
+  ${'{ events(filter: { types: ["a"] }) { nodes { payload deliveries(first: 5) { nodes { id } } } } }'}
+`('$document is within the limits', async ({ document }) => {
+  const { errors } = await (await startApi()).send(document, { e: [{ type: 'a', payload: 1 }] })
+  expect(errors).toBe(undefined)
 })

@@ -60,6 +60,16 @@ const CLOSED: [what: string, frames: (key: string) => (Buffer | string)[], code:
   ['connection_init twice', (key) => [init(key), init(key)], 4429],
   ['one id for two operations', (key) => [init(key), subscribe('1', WATCH), subscribe('1', WATCH)], 4409],
   ['a long message without a key', () => [JSON.stringify({ type: 'ping', payload: { x: 'x'.repeat(20_000) } })], 4401],
+  [
+    'a long message that is no operation',
+    (key) => [init(key), JSON.stringify({ type: 'ping', payload: { x: 'x'.repeat(20_000) } })],
+    4400,
+  ],
+  [
+    'a flood of messages with a key',
+    (key) => [init(key), ...Array.from({ length: 5000 }, () => '{"type":"ping"}')],
+    4429,
+  ],
   ['a flood of messages without a key', () => Array.from({ length: 500 }, () => '{"type":"ping"}'), 4401],
   ['no connection_init at all', () => [], 4408],
   ['connection_init, and no key', () => ['{"type":"connection_init"}'], 4401],
@@ -161,7 +171,7 @@ test('what is no WebSocket of ours is refused before it is one', async () => {
 })
 
 test('who asks and does not read is cut off', async () => {
-  const { port, adminKey, bystander } = await world({ limits: { unreadBytes: MIB } })
+  const { port, adminKey, bystander } = await world({ limits: { unreadBytes: MIB, messagesAtOnce: 1_000_000 } })
   const rssBefore = process.memoryUsage.rss()
   const pings = await openSocket(port)
   const questions = await openSocket(port)
@@ -170,7 +180,7 @@ test('who asks and does not read is cut off', async () => {
   await eventually(() => expect(questions.messages.length).toBeGreaterThan(1))
   for (const { socket } of [pings, questions]) socket.pause()
   const ping = Buffer.concat(Array.from({ length: 1000 }, () => frame(9, 'x'.repeat(125))))
-  const question = JSON.stringify({ type: 'ping', payload: { x: 'x'.repeat(60_000) } })
+  const question = JSON.stringify({ type: 'ping', payload: { x: 'x'.repeat(16_000) } })
   const flooding = setInterval(() => {
     for (let i = 0; i < 10; i++) pings.socket.write(ping)
     for (let i = 0; i < 40; i++) questions.send(question)

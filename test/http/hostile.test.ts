@@ -43,9 +43,13 @@ test('what is hostile is refused cleanly, in bounded time and memory, and nobody
   const rssBefore = process.memoryUsage.rss()
   // What is loaded or compiled once, and the bodies of the cases themselves, are there after the first.
   await round()
-  const heldBefore = heldBytes()
-  await round()
-  const heldMore = heldBytes() - heldBefore
+  const held = [heldBytes()]
+  for (let rounds = 0; rounds < 3; rounds++) {
+    await round()
+    held.push(heldBytes())
+  }
+  // What is kept for ever is kept anew by each round; what a busy machine has not let go of yet is not.
+  const heldMore = Math.min(...held.slice(1).map((bytes, index) => bytes - (held[index] as number)))
   const { asked, failed, medianMs, slowestMs } = await bystander.stop()
 
   expect(wrong).toEqual([])
@@ -166,7 +170,7 @@ function readNothing(port: number, bytes: Buffer): Promise<number> {
     // Whoever does not read does not notice the end: writing does.
     const timer = setInterval(() => {
       if (socket.destroyed) clearInterval(timer)
-      else socket.write(' ')
+      else socket.write('\r\n')
     }, 200)
   })
 }
