@@ -10,7 +10,7 @@ import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from './access.ts'
 import { credentialText, hashOf } from './credential-text.ts'
-import { holdTenant } from './hold.ts'
+import { holdMaker, holdTenant } from './hold.ts'
 import { readName } from './input.ts'
 import { inReach } from './reach.ts'
 
@@ -31,7 +31,7 @@ const DEFAULT_NAME = 'portal session'
 
 /**
  * Makes a short-lived token for the portal of one tenant; returns it this once. The key that makes it takes it along when it is
- * revoked. Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile.
+ * revoked. Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile, UNAUTHENTICATED where the key was revoked.
  */
 export async function createPortalSession(
   { db, clock }: CredentialContext,
@@ -49,7 +49,7 @@ export async function createPortalSession(
   const token = credentialText('prs', randomBytes(32))
   const portalSession = await db.orm.transaction(async (tx) => {
     await holdTenant(tx, tenantId)
-    await holdMaker(tx, viewer)
+    await holdMaker(tx, viewer, now)
     const row = { id: newId<'pts'>(now), tenantId, apiKeyId: viewer.id as ApiKeyId, name, scope: input.scope }
     const times = { createdAt: now, expiresAt: new Date(now.getTime() + seconds * 1000) }
     const [made] = await tx
@@ -63,7 +63,7 @@ export async function createPortalSession(
   return { portalSession, token }
 }
 
-/** Ends a portal session at once; one that has ended already stays as it is. Mistakes: NOT_FOUND at `id`. */
+/** Ends a portal session at once; one that has ended already stays as it is. Mistakes: NOT_FOUND at `id`, UNAUTHENTICATED. */
 export async function revokePortalSession(
   { db, wake, clock }: CredentialContext,
   viewer: Viewer,
@@ -71,6 +71,7 @@ export async function revokePortalSession(
 ): Promise<PortalSessionRow> {
   const now = clock.now()
   const revoked = await db.orm.transaction(async (tx) => {
+    await holdMaker(tx, viewer, now)
     const [row] = await tx
       .update(portalSessions)
       .set({ revokedAt: sql`coalesce(${portalSessions.revokedAt}, ${now.toISOString()})` })
@@ -106,15 +107,6 @@ async function revokeWhere(orm: Pick<Orm, 'update'>, which: SQL, now: Date): Pro
     .where(and(which, isNull(portalSessions.revokedAt)))
     .returning({ id: portalSessions.id })
   return revoked.length
-}
-
-/** A key that is just being revoked must not leave a session behind: its revocation waits for this one, or is seen. */
-async function holdMaker(orm: Pick<Orm, 'execute'>, { id }: Viewer): Promise<void> {
-  const [maker] = await orm.execute<{ revoked: boolean }>(
-    sql`select revoked_at is not null as revoked from postrider.api_keys where id = ${id} for key share`,
-  )
-  if (maker === undefined) throw new Error('Only an API key makes portal sessions')
-  if (maker.revoked) throw new Mistake('NOT_FOUND', ['input'], 'The API key of this request has just been revoked.')
 }
 
 const about = (action: AuditAction, { id, tenantId }: { id: PortalSessionId; tenantId: TenantId }) => ({

@@ -8,7 +8,7 @@ import type { Orm } from '../postgres/client.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { may, reachOf, type Viewer } from './access.ts'
 import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey } from './api-keys.ts'
-import { holdTenant } from './hold.ts'
+import { holdMaker, holdTenant } from './hold.ts'
 import { readName } from './input.ts'
 import { type CredentialContext, revokeSessionsOfKey } from './portal-sessions.ts'
 import { inReach } from './reach.ts'
@@ -17,7 +17,7 @@ export type ApiKeyInput = { name: string; scopes: readonly Scope[]; expiresAt?: 
 
 /**
  * Makes a key for a tenant, or for the whole instance (null), with no more than its maker may do; returns its text this once.
- * Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile.
+ * Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile, UNAUTHENTICATED where the maker was revoked.
  */
 export async function issueApiKey(
   { db, clock }: CredentialContext,
@@ -35,6 +35,7 @@ export async function issueApiKey(
   }
   return db.orm.transaction(async (tx) => {
     if (tenantId !== null) await holdTenant(tx, tenantId)
+    await holdMaker(tx, viewer, now)
     const { row, text } = await makeApiKey(tx, { tenantId, name, scopes, expiresAt }, now)
     const { details, ...about } = aboutKey('API_KEY_CREATE', row)
     await recordAction(
@@ -49,7 +50,7 @@ export async function issueApiKey(
 
 /**
  * From its commit on the key opens nothing, nor do the portal sessions that it made. One that is revoked already stays as it is.
- * Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`.
+ * Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`; UNAUTHENTICATED where that of the request was revoked meanwhile.
  */
 export async function revokeApiKey(
   { db, wake, clock }: CredentialContext,
@@ -60,6 +61,7 @@ export async function revokeApiKey(
   const revoked = await db.orm.transaction(async (tx) => {
     // One after another, so that two who revoke each other's do not leave nobody.
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCKS.adminKeys}::bigint)`)
+    await holdMaker(tx, viewer, now)
     const [key] = await tx
       .select()
       .from(apiKeys)
