@@ -7,10 +7,10 @@ import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { may, reachOf, type Viewer } from './access.ts'
-import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey } from './api-keys.ts'
+import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey, revokeKey } from './api-keys.ts'
 import { holdMaker, holdTenant } from './hold.ts'
 import { readName } from './input.ts'
-import { type CredentialContext, revokeSessionsOfKey } from './portal-sessions.ts'
+import type { CredentialContext } from './portal-sessions.ts'
 import { inReach } from './reach.ts'
 
 export type ApiKeyInput = { name: string; scopes: readonly Scope[]; expiresAt?: Date | null | undefined }
@@ -69,14 +69,7 @@ export async function revokeApiKey(
       .for('update')
     if (!key) throw new Mistake('NOT_FOUND', ['id'], 'There is no such API key.')
     if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey()
-    const [row] = await tx
-      .update(apiKeys)
-      .set({ revokedAt: key.revokedAt ?? now })
-      .where(eq(apiKeys.id, id))
-      .returning()
-    await revokeSessionsOfKey(tx, id, now)
-    await recordAction(tx, viewer, aboutKey('API_KEY_REVOKE', key), now)
-    return row as ApiKeyRow
+    return revokeKey(tx, viewer, key, now)
   })
   wake.signal('credentials')
   return revoked

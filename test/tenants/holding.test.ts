@@ -83,22 +83,25 @@ async function waitingOrOver({ db }: World, work: Promise<unknown>): Promise<voi
   })
 }
 
-test.each(['it is revoked'])('a key takes along the portal session that it is just making when %s', async (how) => {
-  const it = await world()
-  const other = await it.newKey()
-  const ending = heldBack(it.db.orm)
-  const making = createPortalSession({ ...it.context, db: ending.db }, it.admin, it.tenantId as TenantId, {
-    scope: 'READ',
-  })
-  await ending.done
-  const over =
-    how === 'it is revoked'
-      ? revokeApiKey(it.context, other, it.admin.id as ApiKeyId)
-      : ensureFirstKey(it.db.orm, { given: 'the-second-admin-key', now })
-  await waitingOrOver(it, over)
-  ending.letGo()
-  const { token } = await making
-  await over
-  expect(await it.open(GIVEN)).toBeNull()
-  expect(await it.open(token)).toBeNull()
-})
+test.each(['it is revoked', 'another one is given in its place'])(
+  'a key takes along the portal session that it is just making when %s',
+  async (how) => {
+    const it = await world()
+    const other = await it.newKey()
+    const ending = heldBack(it.db.orm)
+    const making = createPortalSession({ ...it.context, db: ending.db }, it.admin, it.tenantId as TenantId, {
+      scope: 'READ',
+    })
+    await ending.done
+    const over =
+      how === 'it is revoked'
+        ? revokeApiKey(it.context, other, it.admin.id as ApiKeyId)
+        : ensureFirstKey(it.db.orm, { given: 'the-second-admin-key', now })
+    await waitingOrOver(it, over)
+    ending.letGo()
+    const { token } = await making
+    await over
+    expect(await it.open(GIVEN)).toBeNull()
+    expect(await it.open(token)).toBeNull()
+  },
+)
