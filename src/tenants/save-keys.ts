@@ -68,7 +68,7 @@ export async function revokeApiKey(
       .where(and(inReach(apiKeys.tenantId, reachOf(viewer)), eq(apiKeys.id, id)))
       .for('update')
     if (!key) throw new Mistake('NOT_FOUND', ['id'], 'There is no such API key.')
-    if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey()
+    if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey(key)
     return revokeKey(tx, viewer, key, now)
   })
   wake.signal('credentials')
@@ -95,17 +95,17 @@ function opensInstance({ tenantId, scopes, revokedAt, expiresAt }: ApiKeyRow, no
   return tenantId === null && scopes.includes('ADMIN') && revokedAt === null && (expiresAt === null || expiresAt > now)
 }
 
+/** A key that is about to expire is no successor of one that never does. */
 async function isThereAnother(orm: Pick<Orm, 'execute'>, key: ApiKeyRow, now: Date): Promise<boolean> {
   const others = await orm.execute(sql`
     select from postrider.api_keys
     where tenant_id is null and 'ADMIN' = any(scopes) and revoked_at is null and id <> ${key.id}
-      and (expires_at is null or expires_at > ${now.toISOString()}::timestamptz) limit 1`)
+      and (expires_at is null or (${key.expiresAt !== null} and expires_at > ${now.toISOString()}::timestamptz)) limit 1`)
   return others.length > 0
 }
 
-const lastAdminKey = () =>
-  new Mistake(
-    'LAST_ADMIN_KEY',
-    ['id'],
-    'This is the last key that may administer the instance. Make another one with apiKeyCreate(input: { tenant: "*", scopes: [ADMIN], … }) first.',
-  )
+function lastAdminKey({ expiresAt }: ApiKeyRow): Mistake {
+  const [which, how] = expiresAt === null ? [' and never expires', ', without expiresAt,'] : ['', '']
+  const message = `This is the last key that may administer the instance${which}. Make another one with apiKeyCreate(input: { tenant: "*", scopes: [ADMIN], … })${how} first.`
+  return new Mistake('LAST_ADMIN_KEY', ['id'], message)
+}

@@ -116,6 +116,20 @@ test('the last key that may administer the instance cannot be revoked, not even 
   expect(codes).toEqual(['[]', '[{"code":"LAST_ADMIN_KEY","path":["id"]}]'])
 })
 
+test('a key that will expire is no successor of one that never does, only of its like', async () => {
+  const { ask, adminKey, newKey, clock } = await startApi()
+  const expiresAt = new Date(clock.now().getTime() + 60_000)
+  const [short, shorter] = [await newKey({ expiresAt }), await newKey({ expiresAt })]
+  const revoke = async (key: string) => {
+    const id = (await ask('{ viewer { id } }', {}, key)).viewer?.id
+    return (await ask(REVOKE, { id }, short)).apiKeyRevoke?.userErrors
+  }
+  expect(await revoke(adminKey)).toEqual([{ code: 'LAST_ADMIN_KEY', path: ['id'] }])
+  expect(await revoke(shorter)).toEqual([])
+  await newKey()
+  expect(await revoke(adminKey)).toEqual([])
+})
+
 test('of two keys that revoke each other at once one is left', async () => {
   const { ask, send, adminKey, newKey } = await startApi()
   const keys = [adminKey, await newKey()]
