@@ -7,15 +7,17 @@ import type { Viewer } from './access.ts'
 
 /**
  * Sees to it that a tenant is not deleted before the commit: whatever is made for it is there when its deletion looks for what
- * to end, or is not made. Nobody else who makes something waits. Mistakes: NOT_FOUND.
+ * to end, or is not made. Nobody else who makes something waits,
+ * unless it is to be one after another (`no key update`). Mistakes: NOT_FOUND.
  */
 export async function holdTenant(
   orm: Pick<Orm, 'execute'>,
   tenant: TenantId,
   path: readonly string[] = ['input', 'tenant'],
+  lock: 'key share' | 'no key update' = 'key share',
 ): Promise<void> {
   const living = await orm.execute(
-    sql`select from postrider.tenants where id = ${tenant} and deleted_at is null for key share`,
+    sql`select from postrider.tenants where id = ${tenant} and deleted_at is null for ${sql.raw(lock)}`,
   )
   if (living.length === 0) throw new Mistake('NOT_FOUND', [...path], 'There is no such tenant: it was just deleted.')
 }

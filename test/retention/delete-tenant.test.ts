@@ -137,6 +137,18 @@ test('whatever is made for a tenant that is just being deleted goes with it, or 
   expect(await db.sql`select from postrider.tenants where deleted_at is null`).toHaveLength(2)
 })
 
+test('no replay starts for a tenant that was deleted while it was asked for', async () => {
+  const api = await startApi()
+  const { db, admin } = api
+  const { id } = await createTenant(api, await withKey(db, admin), { key: 'acme' })
+  await deleteTenant(api, admin, id)
+  await expect(startReplay(api, admin, id, { deliveries: {} })).rejects.toMatchObject({
+    code: 'NOT_FOUND',
+    path: ['input', 'tenant'],
+  })
+  expect(await db.sql`select from postrider.replays`).toHaveLength(0)
+})
+
 test('an event that is written after its tenant was deleted is routed to nobody', async () => {
   const api = await startApi({ worker: true })
   const { db, admin, publisher } = api
