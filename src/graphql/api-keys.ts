@@ -94,7 +94,8 @@ const ApiKeyCreateInput = builder.inputType('ApiKeyCreateInput', {
     }),
     name: t.string({
       required: true,
-      description: 'What it is for, as it stands in the audit log, like `billing service`: 1 to 200 characters.',
+      description:
+        'What it is for, as it stands in the audit log, like `billing service`: 1 to 200 characters, none of them invisible, and not `Postrider`.',
     }),
     scopes: t.field({
       type: [ScopeEnum],

@@ -11,7 +11,7 @@ import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from './access.ts'
 import { credentialText, hashOf } from './credential-text.ts'
 import { holdMaker, holdTenant } from './hold.ts'
-import { readName } from './input.ts'
+import { readActorName } from './input.ts'
 import { inReach } from './reach.ts'
 
 export type CredentialContext = { db: Pick<Db, 'orm'>; wake: Pick<Wake, 'signal'>; clock: Clock }
@@ -44,7 +44,7 @@ export async function createPortalSession(
     const message = `A portal session lasts ${LEAST_SECONDS} to ${MOST_SECONDS} seconds (a day); ${seconds} were asked for.`
     throw new Mistake('INVALID_INPUT', ['input', 'expiresInSeconds'], message)
   }
-  const name = readName(input.name ?? DEFAULT_NAME, ['input', 'name'])
+  const name = readActorName(input.name ?? DEFAULT_NAME, ['input', 'name'])
   const now = clock.now()
   const token = credentialText('prs', randomBytes(32))
   const portalSession = await db.orm.transaction(async (tx) => {

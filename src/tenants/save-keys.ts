@@ -9,7 +9,7 @@ import { LOCKS } from '../postgres/locks.ts'
 import { may, reachOf, type Viewer } from './access.ts'
 import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey, revokeKey } from './api-keys.ts'
 import { holdMaker, holdTenant } from './hold.ts'
-import { readName } from './input.ts'
+import { readActorName } from './input.ts'
 import type { CredentialContext } from './portal-sessions.ts'
 import { inReach } from './reach.ts'
 
@@ -76,7 +76,7 @@ export async function revokeApiKey(
 }
 
 function readKeyName(given: string): string {
-  const name = readName(given, ['input', 'name'])
+  const name = readActorName(given, ['input', 'name'])
   if (name.trim() !== KEY_OF_ENVIRONMENT) return name
   const message = `${KEY_OF_ENVIRONMENT} is the name of the key that is given in the environment: choose another one.`
   throw new Mistake('INVALID_INPUT', ['input', 'name'], message)
