@@ -7,6 +7,7 @@ import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from './access.ts'
 import { credentialText, hashOf } from './credential-text.ts'
@@ -70,7 +71,7 @@ export async function revokePortalSession(
   id: PortalSessionId,
 ): Promise<PortalSessionRow> {
   const now = clock.now()
-  const revoked = await db.orm.transaction(async (tx) => {
+  const revoke = async (tx: Pick<Orm, 'select' | 'insert' | 'update'>) => {
     await holdMaker(tx, viewer, now)
     const [row] = await tx
       .update(portalSessions)
@@ -80,7 +81,8 @@ export async function revokePortalSession(
     if (!row) throw new Mistake('NOT_FOUND', ['id'], 'There is no such portal session.')
     await recordAction(tx, viewer, { ...about('PORTAL_SESSION_REVOKE', row), details: { name: row.name } }, now)
     return row
-  })
+  }
+  const revoked = await again(() => db.orm.transaction(revoke))
   wake.signal('credentials')
   return revoked
 }
@@ -97,7 +99,7 @@ export function revokeSessionsOfTenant(orm: Pick<Orm, 'update'>, tenant: TenantI
 
 /** Forgets portal sessions that have expired. */
 export async function dropExpiredSessions(orm: Pick<Orm, 'delete'>, now: Date): Promise<void> {
-  await orm.delete(portalSessions).where(lte(portalSessions.expiresAt, now))
+  await again(async () => orm.delete(portalSessions).where(lte(portalSessions.expiresAt, now)))
 }
 
 async function revokeWhere(orm: Pick<Orm, 'update'>, which: SQL, now: Date): Promise<number> {

@@ -5,6 +5,7 @@ import { apiKeys } from '../../schema/tables/api-keys.ts'
 import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
+import { again } from '../postgres/deadlock.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { may, reachOf, type Viewer } from './access.ts'
 import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey, revokeKey } from './api-keys.ts'
@@ -58,7 +59,7 @@ export async function revokeApiKey(
   id: ApiKeyId,
 ): Promise<ApiKeyRow> {
   const now = clock.now()
-  const revoked = await db.orm.transaction(async (tx) => {
+  const revoke = async (tx: Pick<Orm, 'select' | 'insert' | 'update' | 'execute'>) => {
     // One after another, so that two who revoke each other's do not leave nobody.
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCKS.adminKeys}::bigint)`)
     await holdMaker(tx, viewer, now)
@@ -70,7 +71,8 @@ export async function revokeApiKey(
     if (!key) throw new Mistake('NOT_FOUND', ['id'], 'There is no such API key.')
     if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey(key)
     return revokeKey(tx, viewer, key, now)
-  })
+  }
+  const revoked = await again(() => db.orm.transaction(revoke))
   wake.signal('credentials')
   return revoked
 }

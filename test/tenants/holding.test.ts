@@ -5,7 +5,7 @@ import type { Viewer } from '../../src/tenants/access.ts'
 import { ensureFirstKey } from '../../src/tenants/api-keys.ts'
 import { authenticate } from '../../src/tenants/authenticate.ts'
 import { ensureTenants } from '../../src/tenants/find.ts'
-import { createPortalSession, revokePortalSession } from '../../src/tenants/portal-sessions.ts'
+import { createPortalSession, dropExpiredSessions, revokePortalSession } from '../../src/tenants/portal-sessions.ts'
 import { createTenant } from '../../src/tenants/save.ts'
 import { issueApiKey, revokeApiKey } from '../../src/tenants/save-keys.ts'
 import { openDatabase } from '../support/database.ts'
@@ -53,6 +53,21 @@ test.each(Object.entries(ACTIONS))('a request that was let in before its key end
   await expect(act(it, revoked, it.context)).rejects.toMatchObject(UNAUTHENTICATED)
   const then = { ...it.context, clock: { now: () => later } }
   await expect(act(it, expiring, then)).rejects.toMatchObject(UNAUTHENTICATED)
+})
+
+test('a revocation that Postgres chose to give way to another transaction is run again', async () => {
+  const it = await world()
+  const key = await it.newKey()
+  const { portalSession } = await createPortalSession(it.context, it.admin, it.tenantId, { scope: 'READ' })
+  const lost = Object.assign(new Error('deadlock detected'), { code: '40P01' })
+  let tries = 0
+  const losingOnce = <T>(work: () => Promise<T>) => (tries++ % 2 === 0 ? Promise.reject(lost) : work())
+  const transaction: Orm['transaction'] = (...work) => losingOnce(() => it.db.orm.transaction(...work))
+  const context = { ...it.context, db: { orm: { transaction } as Orm } }
+  expect((await revokeApiKey(context, it.admin, key.id as ApiKeyId)).revokedAt).toEqual(now)
+  expect((await revokePortalSession(context, it.admin, portalSession.id)).revokedAt).toEqual(now)
+  await dropExpiredSessions({ delete: () => ({ where: () => losingOnce(async () => []) }) as never }, now)
+  expect(tries).toBe(6)
 })
 
 /** Does something, and holds its commit back until `let go` is called. */
