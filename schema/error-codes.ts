@@ -25,7 +25,8 @@ export const ERROR_CODES = {
   TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
   TENANT_EXISTS: 'There is a tenant with this key already.',
   BUILT_IN_TENANT: 'The tenants `default` and `operations` belong to every installation: they cannot be deleted.',
-  LAST_ADMIN_KEY: 'It is the last instance-wide key with the scope ADMIN: make another one before you revoke it.',
+  LAST_ADMIN_KEY:
+    'It is the last instance-wide key with the scope ADMIN, or the last of them that never expires: make another one before you revoke it.',
   UNAUTHENTICATED:
     'There is no API key or portal session, or one that is unknown, has expired or was revoked: send a valid one. A live subscription ends with this code when that happens to its own.',
   FORBIDDEN: 'The API key or portal session has not the scope that the field needs; the message names it.',

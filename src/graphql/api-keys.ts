@@ -94,7 +94,8 @@ const ApiKeyCreateInput = builder.inputType('ApiKeyCreateInput', {
     }),
     name: t.string({
       required: true,
-      description: 'What it is for, as it stands in the audit log, like `billing service`: 1 to 200 characters.',
+      description:
+        'What it is for, as it stands in the audit log, like `billing service`: 1 to 200 characters, none of them invisible, and not `Postrider`.',
     }),
     scopes: t.field({
       type: [ScopeEnum],
@@ -146,7 +147,7 @@ builder.mutationFields((t) => ({
   apiKeyRevoke: t.field({
     type: ApiKeyRevokePayload,
     description:
-      'Revokes an API key, with the portal sessions that it made: from now on they open nothing, and streams of theirs are ended. The last instance-wide ADMIN key is refused (`LAST_ADMIN_KEY`). That of POSTRIDER_ADMIN_KEY opens again at the next start, unless it is taken away there.',
+      'Revokes an API key, with the portal sessions that it made: from now on they open nothing, and streams of theirs are ended. The last instance-wide ADMIN key is refused (`LAST_ADMIN_KEY`). That of POSTRIDER_ADMIN_KEY opens again at the next start unless it is taken away there first; taking it away alone revokes nothing.',
     authScopes: { admin: true },
     args: { id: t.arg.id({ required: true, description: 'The API key, `key_…`.' }) },
     resolve: (_, { id }, { viewer, apiKeys }) => payload('apiKey', () => apiKeys.revoke(viewer, id)),

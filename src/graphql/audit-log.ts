@@ -28,6 +28,8 @@ function actorIdOf(kind: AuditEntry['actorKind'], id: string | null): string | n
 AuditEntryRef.implement({
   description:
     'Something that was changed, or a secret that was revealed: written in the transaction that did it, and kept for good. What was refused leaves none, and publishing none either: the event is its own record.',
+  // Wherever one may turn up.
+  authScopes: { admin: true },
   interfaces: [NodeRef],
   fields: (t) => ({
     id: t.id({ description: 'The id, `aud_…`.', resolve: ({ id }) => publicId('aud', id) }),

@@ -14,7 +14,7 @@ export function userError({ code, message, path }: Mistake): UserError {
   return { code, message, path }
 }
 
-/** Runs a mutation; the caller's mistakes become user errors, everything else goes on its way. */
+/** Runs a mutation; the caller's mistakes become user errors, everything else goes on its way: also that nobody asks any more. */
 export async function payload<Name extends string, Value>(
   name: Name,
   work: () => Promise<Value>,
@@ -30,7 +30,7 @@ export async function payloadOf<Result extends object>(
   try {
     return { ...(await work()), userErrors: [] }
   } catch (error) {
-    if (!(error instanceof Mistake)) throw error
+    if (!(error instanceof Mistake) || error.code === 'UNAUTHENTICATED') throw error
     const nothing = Object.fromEntries(names.map((name) => [name, null])) as Record<keyof Result, null>
     return { ...nothing, userErrors: mistakesIn(error).map(userError) }
   }

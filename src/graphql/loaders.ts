@@ -50,7 +50,7 @@ export function createLoaders(
     replay: byId((ids: readonly ReplayId[]) => replays.byIds(reach, ids)),
     secret: byId((ids: readonly SecretId[]) => secrets.byIds(reach, ids)),
     secretsOfEndpoint: byKey((ids: readonly EndpointId[]) => secrets.ofEndpoints(reach, ids)),
-    auditEntry: byId((ids: readonly AuditEntryId[]) => auditLog.byIds(reach, ids)),
+    auditEntry: byId((ids: readonly AuditEntryId[]) => auditLog.byIds(viewer, ids)),
     responseBody: byId((ids: readonly AttemptId[]) => attempts.bodies(reach, ids)),
     sentBody: byId((ids: readonly EventId[]) => deliveries.sentBodies(reach, ids)),
     deliveriesOfEvent: byParent((ids: readonly EventId[], page) => deliveries.ofEvents(reach, ids, page)),

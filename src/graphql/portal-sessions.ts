@@ -95,7 +95,7 @@ const PortalSessionCreateInput = builder.inputType('PortalSessionCreateInput', {
     expiresInSeconds: t.int({ description: 'Seconds that it lasts: 60 to 86400 (a day). Default: 3600.' }),
     name: t.string({
       description:
-        'Who it is for, as it stands in the audit log, like `jane@acme.example`: up to 200 characters. Default: `portal session`.',
+        'Who it is for, as it stands in the audit log, like `jane@acme.example`: up to 200 characters, none of them invisible, and not `Postrider`. Default: `portal session`.',
     }),
   }),
 })

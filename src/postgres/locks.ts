@@ -1,3 +1,6 @@
+// Rows are locked in one order, so that nobody waits for who waits for him: tenants, events, endpoints, deliveries; and, after the
+// tenant, api_keys, portal_sessions, with LOCKS.adminKeys before the keys. Where that cannot be kept, `again` runs it anew.
+
 /**
  * Every advisory lock we take, in one place, so that no two mean different things by one number. The numbers themselves
  * are any that are ours; bigint as text, because postgres.js would send a number as int4.

@@ -9,6 +9,7 @@ import type { Retention } from '../postgres/days.ts'
 import type { Scans } from '../postgres/scans.ts'
 import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from '../tenants/access.ts'
+import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { countSelection, sumOf } from './count.ts'
 import type { Replay } from './find.ts'
@@ -30,7 +31,7 @@ const MOST_ROWS_PER_INSERT = 5000
 
 /**
  * Counts what is selected and notes it to be replayed; the runner does the rest. Mistakes: INVALID_INPUT, NOT_FOUND and
- * ENDPOINT_DELETED where the selection is at fault, TOO_MUCH_TO_READ, TOO_MANY_REPLAYS at `input`.
+ * ENDPOINT_DELETED where the selection is at fault, NOT_FOUND where the tenant was deleted meanwhile, TOO_MUCH_TO_READ, TOO_MANY_REPLAYS at `input`.
  */
 export async function startReplay(
   { db, scans, wake, clock, operationsTenantId, retention }: ReplaysContext,
@@ -48,7 +49,7 @@ export async function startReplay(
   const parts = [...new Set(sent.map(({ endpointId }) => endpointId))]
   const started = await db.orm.transaction(async (tx) => {
     // One start of a tenant after another, so that the bound holds.
-    await tx.execute(sql`select from postrider.tenants where id = ${tenant} for no key update`)
+    await holdTenant(tx, tenant, ['input', 'tenant'], 'no key update')
     const [running] = await tx
       .select({ count: count() })
       .from(replays)

@@ -3,7 +3,7 @@ import { and, eq, isNull, ne, sql } from 'drizzle-orm'
 import { type ApiKeyId, newId, publicId, type TenantId } from '../../schema/ids.ts'
 import type { AuditAction, Scope } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
-import { SYSTEM } from '../audit/actor.ts'
+import { type Actor, SYSTEM } from '../audit/actor.ts'
 import { recordAction } from '../audit/record.ts'
 import type { Orm } from '../postgres/client.ts'
 import { LOCKS } from '../postgres/locks.ts'
@@ -55,9 +55,31 @@ export function aboutKey(action: AuditAction, { id, tenantId, name, scopes }: Om
   return { action, tenantId, object: publicId('key', id), details: { name, scopes } }
 }
 
+/**
+ * Revokes a key, with the portal sessions that it made. The lock waits for whoever holds the key to make one more, which is seen
+ * then: an update alone would not wait.
+ */
+export async function revokeKey(
+  orm: Pick<Orm, 'select' | 'insert' | 'update'>,
+  actor: Actor,
+  { id, revokedAt }: Pick<ApiKeyRow, 'id' | 'revokedAt'>,
+  now: Date,
+): Promise<ApiKeyRow> {
+  await orm.select({ id: apiKeys.id }).from(apiKeys).where(eq(apiKeys.id, id)).for('update')
+  const [revoked] = await orm
+    .update(apiKeys)
+    .set({ revokedAt: revokedAt ?? now })
+    .where(eq(apiKeys.id, id))
+    .returning()
+  const row = revoked as ApiKeyRow
+  await revokeSessionsOfKey(orm, id, now)
+  await recordAction(orm, actor, aboutKey('API_KEY_REVOKE', row), now)
+  return row
+}
+
 /** The key of the environment: another one that stood there before opens nothing any more. */
 async function replaceGivenKey(
-  orm: Pick<Orm, 'insert' | 'update' | 'execute'>,
+  orm: Pick<Orm, 'select' | 'insert' | 'update' | 'execute'>,
   text: string,
   now: Date,
 ): Promise<void> {
@@ -75,14 +97,10 @@ async function replaceGivenKey(
     await recordAction(orm, SYSTEM, aboutKey('API_KEY_CREATE', row), now)
   }
   const replaced = await orm
-    .update(apiKeys)
-    .set({ revokedAt: now })
+    .select({ id: apiKeys.id, revokedAt: apiKeys.revokedAt })
+    .from(apiKeys)
     .where(and(ofEnvironment, ne(apiKeys.hash, hashOf(text)), isNull(apiKeys.revokedAt)))
-    .returning()
-  for (const row of replaced) {
-    await revokeSessionsOfKey(orm, row.id, now)
-    await recordAction(orm, SYSTEM, aboutKey('API_KEY_REVOKE', row), now)
-  }
+  for (const row of replaced) await revokeKey(orm, SYSTEM, row, now)
 }
 
 /** Null: there is a key with this text. */

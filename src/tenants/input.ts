@@ -1,7 +1,10 @@
+import { SYSTEM } from '../audit/actor.ts'
 import { Mistake } from '../mistake.ts'
 
 const TENANT_KEY = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/
 const LONGEST_NAME = 200
+// Names stand in logs, terminals and lists: what cannot be seen, or turns what follows around, makes one look like another.
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
 
 /** The key of a new tenant. Mistakes: INVALID_INPUT. */
 export function readTenantKey(key: string, path: readonly string[]): string {
@@ -11,11 +14,19 @@ export function readTenantKey(key: string, path: readonly string[]): string {
   throw new Mistake('INVALID_INPUT', [...path], message)
 }
 
-/** A name for people: of a tenant, a key or a portal session. Mistakes: INVALID_INPUT. */
+/** A name for people, of a tenant. Mistakes: INVALID_INPUT. */
 export function readName(name: string, path: readonly string[]): string {
-  // Postgres text cannot hold U+0000, and a lone surrogate would silently become U+FFFD.
-  const fits = name.trim() !== '' && name.length <= LONGEST_NAME && !name.includes('\0') && name.isWellFormed()
+  // A lone surrogate would silently become U+FFFD.
+  const fits = name.trim() !== '' && name.length <= LONGEST_NAME && !UNSEEN.test(name) && name.isWellFormed()
   if (fits) return name
-  const message = `A name has 1 to ${LONGEST_NAME} characters of valid Unicode, not all of them spaces.`
+  const message = `A name has 1 to ${LONGEST_NAME} characters of valid Unicode, not all of them spaces, and no line breaks, control or invisible characters.`
+  throw new Mistake('INVALID_INPUT', [...path], message)
+}
+
+/** The name of a key or portal session, by which the audit log says who did something. Mistakes: INVALID_INPUT. */
+export function readActorName(given: string, path: readonly string[]): string {
+  const name = readName(given, path)
+  if (name.trim().toLowerCase() !== SYSTEM.name.toLowerCase()) return name
+  const message = `${SYSTEM.name} is what the audit log calls what is done by itself: choose another name.`
   throw new Mistake('INVALID_INPUT', [...path], message)
 }

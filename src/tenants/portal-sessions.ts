@@ -7,11 +7,12 @@ import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
+import { again } from '../postgres/deadlock.ts'
 import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from './access.ts'
 import { credentialText, hashOf } from './credential-text.ts'
-import { holdTenant } from './hold.ts'
-import { readName } from './input.ts'
+import { holdMaker, holdTenant } from './hold.ts'
+import { readActorName } from './input.ts'
 import { inReach } from './reach.ts'
 
 export type CredentialContext = { db: Pick<Db, 'orm'>; wake: Pick<Wake, 'signal'>; clock: Clock }
@@ -31,7 +32,7 @@ const DEFAULT_NAME = 'portal session'
 
 /**
  * Makes a short-lived token for the portal of one tenant; returns it this once. The key that makes it takes it along when it is
- * revoked. Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile.
+ * revoked. Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile, UNAUTHENTICATED where the key was revoked.
  */
 export async function createPortalSession(
   { db, clock }: CredentialContext,
@@ -44,12 +45,12 @@ export async function createPortalSession(
     const message = `A portal session lasts ${LEAST_SECONDS} to ${MOST_SECONDS} seconds (a day); ${seconds} were asked for.`
     throw new Mistake('INVALID_INPUT', ['input', 'expiresInSeconds'], message)
   }
-  const name = readName(input.name ?? DEFAULT_NAME, ['input', 'name'])
+  const name = readActorName(input.name ?? DEFAULT_NAME, ['input', 'name'])
   const now = clock.now()
   const token = credentialText('prs', randomBytes(32))
   const portalSession = await db.orm.transaction(async (tx) => {
     await holdTenant(tx, tenantId)
-    await holdMaker(tx, viewer)
+    await holdMaker(tx, viewer, now)
     const row = { id: newId<'pts'>(now), tenantId, apiKeyId: viewer.id as ApiKeyId, name, scope: input.scope }
     const times = { createdAt: now, expiresAt: new Date(now.getTime() + seconds * 1000) }
     const [made] = await tx
@@ -63,14 +64,18 @@ export async function createPortalSession(
   return { portalSession, token }
 }
 
-/** Ends a portal session at once; one that is revoked already stays as it is, and nothing is noted. Mistakes: NOT_FOUND at `id`. */
+/**
+ * Ends a portal session at once; one that is revoked already stays as it is, and nothing is noted. Mistakes: NOT_FOUND at `id`;
+ * UNAUTHENTICATED where that of the request was revoked meanwhile.
+ */
 export async function revokePortalSession(
   { db, wake, clock }: CredentialContext,
   viewer: Viewer,
   id: PortalSessionId,
 ): Promise<PortalSessionRow> {
   const now = clock.now()
-  const revoked = await db.orm.transaction(async (tx) => {
+  const revoke = async (tx: Pick<Orm, 'select' | 'insert' | 'update'>) => {
+    await holdMaker(tx, viewer, now)
     const [session] = await tx
       .select()
       .from(portalSessions)
@@ -81,7 +86,8 @@ export async function revokePortalSession(
     const [row] = await tx.update(portalSessions).set({ revokedAt: now }).where(eq(portalSessions.id, id)).returning()
     await recordAction(tx, viewer, { ...about('PORTAL_SESSION_REVOKE', session), details: { name: session.name } }, now)
     return row as PortalSessionRow
-  })
+  }
+  const revoked = await again(() => db.orm.transaction(revoke))
   wake.signal('credentials')
   return revoked
 }
@@ -98,7 +104,7 @@ export function revokeSessionsOfTenant(orm: Pick<Orm, 'update'>, tenant: TenantI
 
 /** Forgets portal sessions that have expired. */
 export async function dropExpiredSessions(orm: Pick<Orm, 'delete'>, now: Date): Promise<void> {
-  await orm.delete(portalSessions).where(lte(portalSessions.expiresAt, now))
+  await again(async () => orm.delete(portalSessions).where(lte(portalSessions.expiresAt, now)))
 }
 
 async function revokeWhere(orm: Pick<Orm, 'update'>, which: SQL, now: Date): Promise<number> {
@@ -108,15 +114,6 @@ async function revokeWhere(orm: Pick<Orm, 'update'>, which: SQL, now: Date): Pro
     .where(and(which, isNull(portalSessions.revokedAt)))
     .returning({ id: portalSessions.id })
   return revoked.length
-}
-
-/** A key that is just being revoked must not leave a session behind: its revocation waits for this one, or is seen. */
-async function holdMaker(orm: Pick<Orm, 'execute'>, { id }: Viewer): Promise<void> {
-  const [maker] = await orm.execute<{ revoked: boolean }>(
-    sql`select revoked_at is not null as revoked from postrider.api_keys where id = ${id} for key share`,
-  )
-  if (maker === undefined) throw new Error('Only an API key makes portal sessions')
-  if (maker.revoked) throw new Mistake('NOT_FOUND', ['input'], 'The API key of this request has just been revoked.')
 }
 
 const about = (action: AuditAction, { id, tenantId }: { id: PortalSessionId; tenantId: TenantId }) => ({

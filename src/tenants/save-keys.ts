@@ -5,19 +5,20 @@ import { apiKeys } from '../../schema/tables/api-keys.ts'
 import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
+import { again } from '../postgres/deadlock.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { may, reachOf, type Viewer } from './access.ts'
-import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey } from './api-keys.ts'
-import { holdTenant } from './hold.ts'
-import { readName } from './input.ts'
-import { type CredentialContext, revokeSessionsOfKey } from './portal-sessions.ts'
+import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey, revokeKey } from './api-keys.ts'
+import { holdMaker, holdTenant } from './hold.ts'
+import { readActorName } from './input.ts'
+import type { CredentialContext } from './portal-sessions.ts'
 import { inReach } from './reach.ts'
 
 export type ApiKeyInput = { name: string; scopes: readonly Scope[]; expiresAt?: Date | null | undefined }
 
 /**
  * Makes a key for a tenant, or for the whole instance (null), with no more than its maker may do; returns its text this once.
- * Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile.
+ * Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile, UNAUTHENTICATED where the maker was revoked.
  */
 export async function issueApiKey(
   { db, clock }: CredentialContext,
@@ -35,6 +36,7 @@ export async function issueApiKey(
   }
   return db.orm.transaction(async (tx) => {
     if (tenantId !== null) await holdTenant(tx, tenantId)
+    await holdMaker(tx, viewer, now)
     const { row, text } = await makeApiKey(tx, { tenantId, name, scopes, expiresAt }, now)
     const { details, ...about } = aboutKey('API_KEY_CREATE', row)
     await recordAction(
@@ -48,8 +50,8 @@ export async function issueApiKey(
 }
 
 /**
- * From its commit on the key opens nothing, nor do the portal sessions that it made. One that is revoked already stays as it is, and nothing is noted.
- * Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`.
+ * From its commit on the key opens nothing, nor do the portal sessions that it made. One that is revoked already stays as it is, and
+ * nothing is noted. Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`; UNAUTHENTICATED where that of the request was revoked meanwhile.
  */
 export async function revokeApiKey(
   { db, wake, clock }: CredentialContext,
@@ -57,9 +59,10 @@ export async function revokeApiKey(
   id: ApiKeyId,
 ): Promise<ApiKeyRow> {
   const now = clock.now()
-  const revoked = await db.orm.transaction(async (tx) => {
+  const revoke = async (tx: Pick<Orm, 'select' | 'insert' | 'update' | 'execute'>) => {
     // One after another, so that two who revoke each other's do not leave nobody.
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCKS.adminKeys}::bigint)`)
+    await holdMaker(tx, viewer, now)
     const [key] = await tx
       .select()
       .from(apiKeys)
@@ -67,18 +70,16 @@ export async function revokeApiKey(
       .for('update')
     if (!key) throw new Mistake('NOT_FOUND', ['id'], 'There is no such API key.')
     if (key.revokedAt !== null) return key
-    if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey()
-    const [row] = await tx.update(apiKeys).set({ revokedAt: now }).where(eq(apiKeys.id, id)).returning()
-    await revokeSessionsOfKey(tx, id, now)
-    await recordAction(tx, viewer, aboutKey('API_KEY_REVOKE', key), now)
-    return row as ApiKeyRow
-  })
+    if (opensInstance(key, now) && !(await isThereAnother(tx, key, now))) throw lastAdminKey(key)
+    return revokeKey(tx, viewer, key, now)
+  }
+  const revoked = await again(() => db.orm.transaction(revoke))
   wake.signal('credentials')
   return revoked
 }
 
 function readKeyName(given: string): string {
-  const name = readName(given, ['input', 'name'])
+  const name = readActorName(given, ['input', 'name'])
   if (name.trim() !== KEY_OF_ENVIRONMENT) return name
   const message = `${KEY_OF_ENVIRONMENT} is the name of the key that is given in the environment: choose another one.`
   throw new Mistake('INVALID_INPUT', ['input', 'name'], message)
@@ -97,17 +98,17 @@ function opensInstance({ tenantId, scopes, revokedAt, expiresAt }: ApiKeyRow, no
   return tenantId === null && scopes.includes('ADMIN') && revokedAt === null && (expiresAt === null || expiresAt > now)
 }
 
+/** A key that is about to expire is no successor of one that never does. */
 async function isThereAnother(orm: Pick<Orm, 'execute'>, key: ApiKeyRow, now: Date): Promise<boolean> {
   const others = await orm.execute(sql`
     select from postrider.api_keys
     where tenant_id is null and 'ADMIN' = any(scopes) and revoked_at is null and id <> ${key.id}
-      and (expires_at is null or expires_at > ${now.toISOString()}::timestamptz) limit 1`)
+      and (expires_at is null or (${key.expiresAt !== null} and expires_at > ${now.toISOString()}::timestamptz)) limit 1`)
   return others.length > 0
 }
 
-const lastAdminKey = () =>
-  new Mistake(
-    'LAST_ADMIN_KEY',
-    ['id'],
-    'This is the last key that may administer the instance. Make another one with apiKeyCreate(input: { tenant: "*", scopes: [ADMIN], … }) first.',
-  )
+function lastAdminKey({ expiresAt }: ApiKeyRow): Mistake {
+  const [which, how] = expiresAt === null ? [' and never expires', ', without expiresAt,'] : ['', '']
+  const message = `This is the last key that may administer the instance${which}. Make another one with apiKeyCreate(input: { tenant: "*", scopes: [ADMIN], … })${how} first.`
+  return new Mistake('LAST_ADMIN_KEY', ['id'], message)
+}

@@ -7,18 +7,20 @@ import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Viewer } from './access.ts'
 import type { Tenant } from './find.ts'
+import { holdMaker } from './hold.ts'
 import { readName, readTenantKey } from './input.ts'
 
 export type TenantContext = { db: Pick<Db, 'orm'>; clock: Clock }
 export type NewTenant = { key: string; name?: string | null | undefined }
 export type TenantSettings = { name?: string | null | undefined }
 
-/** Makes a tenant. Mistakes: INVALID_INPUT, TENANT_EXISTS at `input.key`. */
+/** Makes a tenant. Mistakes: INVALID_INPUT, TENANT_EXISTS at `input.key`, UNAUTHENTICATED where the key was revoked meanwhile. */
 export async function createTenant({ db, clock }: TenantContext, viewer: Viewer, input: NewTenant): Promise<Tenant> {
   const key = readTenantKey(input.key, ['input', 'key'])
   const name = readTenantName(input.name)
   const now = clock.now()
   return db.orm.transaction(async (tx) => {
+    await holdMaker(tx, viewer, now)
     const row = { id: newId<'ten'>(now), key, name, createdAt: now }
     const [created] = await tx.insert(tenants).values(row).onConflictDoNothing().returning()
     if (!created) {

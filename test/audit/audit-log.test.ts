@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
-import { publicId } from '../../schema/ids.ts'
+import { type AuditEntryId, publicId } from '../../schema/ids.ts'
+import type { Scope } from '../../schema/states.ts'
 import { SYSTEM } from '../../src/audit/actor.ts'
 import { recordActionIn } from '../../src/audit/record.ts'
 import { startApi } from '../graphql/api.ts'
 import { movableClock } from '../support/engine.ts'
+import { viewerOf } from '../support/viewer.ts'
 import { readFromMany } from './many-entries.ts'
 
 const FIELDS = 'id action actor { kind id name } tenant { key } objectId details address at'
@@ -166,4 +168,15 @@ test('a filter that cannot be used is refused', async () => {
 
 test('whatever is asked, no more is read than the page needs', async () => {
   for (const { name, blocks } of await readFromMany(50_000)) expect(blocks, name).toBeLessThan(120)
+})
+
+test('entries are found by their ids for ADMIN alone, whoever asks for them', async () => {
+  const { capabilities, db, tenantId } = await startApi()
+  const action = { action: 'KEYS_ROTATE', tenantId, object: null } as const
+  await db.transaction((tx) => recordActionIn(tx, SYSTEM, action, new Date()))
+  const [row] = await db.sql<[{ id: AuditEntryId }]>`select id from postrider.audit_log`
+  const found = async (scope: Scope) =>
+    (await capabilities.auditLog.byIds(viewerOf(tenantId, [scope]), [row.id])).map(({ id }) => id)
+  expect(await found('ADMIN')).toEqual([row.id])
+  for (const scope of ['PUBLISH', 'READ', 'MANAGE'] as const) expect(await found(scope)).toEqual([])
 })

@@ -49,6 +49,14 @@ describe('the matrix', () => {
   test('has a row for each kind of node, and no other', () => {
     expect(nodeTypesOf(schema).sort()).toEqual(Object.keys(NODES).sort())
   })
+
+  test.each(Object.keys(NODES).filter((name) => NODES[name]?.needs === 'ADMIN'))(
+    'has in %s what takes ADMIN wherever it turns up',
+    (name) => {
+      const options = schema.getType(name)?.extensions.pothosOptions as { authScopes?: object }
+      expect(options.authScopes).toEqual({ admin: true })
+    },
+  )
 })
 
 test('without a valid credential nothing is told, whatever is asked for', async () => {

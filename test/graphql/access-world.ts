@@ -108,7 +108,7 @@ function createMaker(api: Api, tenantId: TenantId) {
   }
   const apiKey = async () => (await makeApiKey(db.orm, { tenantId, name: 'one', scopes: ['READ'] }, clock.now())).row
   const portalSession = async () => {
-    const maker = { ...viewerOf(tenantId), id: (await apiKey()).id }
+    const maker = { ...viewerOf(tenantId, ['READ']), id: (await apiKey()).id }
     return (await createPortalSession(sessions, maker, tenantId, { scope: 'READ' })).portalSession
   }
   const makers: Record<Kind, () => Promise<string>> = {

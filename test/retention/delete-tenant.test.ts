@@ -8,6 +8,7 @@ import { startApi } from '../graphql/api.ts'
 import { openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
+import { withKey } from '../support/viewer.ts'
 
 type Api = Awaited<ReturnType<typeof startApi>>
 
@@ -44,7 +45,7 @@ test('nothing of a deleted tenant keeps going, whatever was under way, and its h
   const api = await startApi({ worker: true, replaysPerSecond: 50 })
   const { ask, send, db, admin, newKey, publisher, tenantId } = api
   const receiver = await startReceiver()
-  const acme = (await createTenant(api, admin, { key: 'acme' })).id
+  const acme = (await createTenant(api, await withKey(db, admin), { key: 'acme' })).id
   const key = await newKey({ tenantId: acme, scopes: ['PUBLISH', 'MANAGE'] })
   const create = async (input: object) =>
     (
@@ -113,7 +114,7 @@ test('whatever is made for a tenant that is just being deleted goes with it, or 
   const made = { before: 0, refused: 0 }
   const gone: TenantId[] = []
   for (let round = 0; round < 15; round++) {
-    const { id } = await createTenant(api, admin, { key: 'acme' })
+    const { id } = await createTenant(api, await withKey(db, admin), { key: 'acme' })
     gone.push(id)
     const makings = [
       'endpointCreate(input: { tenant: "acme", url: "https://example.com" })',
@@ -136,10 +137,22 @@ test('whatever is made for a tenant that is just being deleted goes with it, or 
   expect(await db.sql`select from postrider.tenants where deleted_at is null`).toHaveLength(2)
 })
 
+test('no replay starts for a tenant that was deleted while it was asked for', async () => {
+  const api = await startApi()
+  const { db, admin } = api
+  const { id } = await createTenant(api, await withKey(db, admin), { key: 'acme' })
+  await deleteTenant(api, admin, id)
+  await expect(startReplay(api, admin, id, { deliveries: {} })).rejects.toMatchObject({
+    code: 'NOT_FOUND',
+    path: ['input', 'tenant'],
+  })
+  expect(await db.sql`select from postrider.replays`).toHaveLength(0)
+})
+
 test('an event that is written after its tenant was deleted is routed to nobody', async () => {
   const api = await startApi({ worker: true })
   const { db, admin, publisher } = api
-  const { id } = await createTenant(api, admin, { key: 'acme' })
+  const { id } = await createTenant(api, await withKey(db, admin), { key: 'acme' })
   await deleteTenant(api, admin, id)
   // As a producer whose request had been let in before.
   await publisher.publish({ tenantId: id, type: 'late', payload: 1 })

@@ -87,7 +87,7 @@ function base64At(bytes: Buffer, offset: number): [string, string][] {
 function stretches(form: string, text: string): [string, string][] {
   const found: [string, string][] = []
   // The first characters of a secret may be its prefix, or a hint by which it is recognised.
-  const from = /^(whsec_|prk_|prs_)/.test(text) ? 8 : 0
+  const from = /^(whsec_|prk_)/.test(text) ? 8 : 0
   for (let at = from; at + STRETCH <= text.length; at += STRETCH) found.push([form, text.slice(at, at + STRETCH)])
   if (found.length === 0) throw new Error(`A canary must be longer than ${from + STRETCH} characters`)
   return [...found, [form, text.slice(-STRETCH)]]

@@ -6,6 +6,7 @@ import { findLiving } from '../../src/tenants/living.ts'
 import { createPortalSession, revokePortalSession } from '../../src/tenants/portal-sessions.ts'
 import { createTenant } from '../../src/tenants/save.ts'
 import { startEngine } from '../support/engine.ts'
+import { withKey } from '../support/viewer.ts'
 
 test('credentials live until they are revoked, or their key or tenant goes; when they expire is told', async () => {
   const engine = await startEngine({ worker: false })
@@ -13,7 +14,7 @@ test('credentials live until they are revoked, or their key or tenant goes; when
   const now = new Date('2026-11-20T12:00:00.000Z')
   const key = async (of = tenantId, expiresAt: Date | null = null) =>
     (await makeApiKey(db.orm, { tenantId: of, name: 'one', scopes: ['ADMIN'], expiresAt }, now)).row.id
-  const acme = (await createTenant(engine, admin, { key: 'acme' })).id
+  const acme = (await createTenant(engine, await withKey(db, admin), { key: 'acme' })).id
   const [plain, expiring, ofAcme] = [await key(), await key(tenantId, now), await key(acme)]
   const session = async (of = tenantId) =>
     (await createPortalSession(engine, { ...admin, id: plain }, of, { scope: 'READ' })).portalSession

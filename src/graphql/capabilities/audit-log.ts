@@ -1,7 +1,7 @@
 import type { AuditEntryId } from '../../../schema/ids.ts'
 import { type AuditFilterInput, findAuditEntries, listAuditEntries } from '../../audit/find.ts'
 import { type PageInput, readPage } from '../../postgres/keyset.ts'
-import type { Reach, Viewer } from '../../tenants/access.ts'
+import { adminReachOf, type Viewer } from '../../tenants/access.ts'
 import { resolveReach } from '../../tenants/find.ts'
 import type { CapabilityParts, TenantKey } from './parts.ts'
 
@@ -13,6 +13,9 @@ export function auditLogCapabilities(parts: CapabilityParts) {
     async list(viewer: Viewer, tenant: TenantKey, filter: AuditFilterInput | null | undefined, page: PageInput) {
       return listAuditEntries(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },
-    byIds: (reach: Reach, ids: readonly AuditEntryId[]) => findAuditEntries(orm, reach, ids),
+    async byIds(viewer: Viewer, ids: readonly AuditEntryId[]) {
+      const reach = adminReachOf(viewer)
+      return reach === null ? [] : findAuditEntries(orm, reach, ids)
+    },
   }
 }
