@@ -180,9 +180,9 @@ export const LIST_SIZES: Record<string, number> = {
  * answer may hold some fifty payloads, 13 MB.
  */
 export const WEIGHTS: Record<string, number> = {
-  payload: 900,
-  payloadJson: 900,
-  body: 900,
+  payload: 200,
+  payloadJson: 200,
+  body: 200,
   bodyBase64: 50,
   plannedAttempts: 20,
   delaysSeconds: 10,

@@ -43,12 +43,8 @@ export function watchConnections(server: Server, limits: HttpLimits, unread: Unr
   })
   server.prependListener('request', ({ socket }, response) => {
     busy.add(socket)
-    const reader = { unreadBytes: () => response.writableLength, cut: () => socket.destroy() }
-    const stopCounting = unread.add(reader)
-    // All of it was written, and none of it taken yet.
-    response.on('prefinish', () => unread.sent(reader))
+    countUnread(unread, socket, response)
     response.on('close', () => {
-      stopCounting()
       clearTimeout(deadlines.get(response))
       busy.delete(socket)
       if (closing) socket.destroySoon()
@@ -80,6 +76,15 @@ export function watchConnections(server: Server, limits: HttpLimits, unread: Unr
       clearTimeout(deadline)
     },
   }
+}
+
+/** Counts what of an answer waits to be read, as long as it does. */
+function countUnread(unread: Unread, socket: Socket, response: ServerResponse): void {
+  const reader = { unreadBytes: () => response.writableLength, cut: () => socket.destroy() }
+  const stopCounting = unread.add(reader)
+  // All of it was written, and none of it taken yet.
+  response.on('prefinish', () => unread.sent(reader))
+  response.on('close', stopCounting)
 }
 
 /** One after another, for Node begins every request of a connection as soon as it has been read, a thousand at once. */

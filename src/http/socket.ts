@@ -71,10 +71,8 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
           // Bytes that are no UTF-8 would become other text silently; in a text frame they have been refused already.
           if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
           // Before a key was shown, what is long enough to cost something is not even parsed.
-          const isStranger = guest.credential === null
-          if (isStranger && (message.length > MOST_USUAL_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES)) {
-            return socket.close(UNAUTHORIZED, NO_KEY)
-          }
+          const tooMuch = () => message.length > MOST_USUAL_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES
+          if (guest.credential === null && tooMuch()) return socket.close(UNAUTHORIZED, NO_KEY)
           if (socket.readyState !== socket.OPEN) return
           const found = read(message)
           if ('code' in found) return socket.close(found.code, found.reason)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { and, eq, isNull, lte, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNull, lte, type SQL } from 'drizzle-orm'
 import { type ApiKeyId, newId, type PortalSessionId, publicId, type TenantId } from '../../schema/ids.ts'
 import type { AuditAction, PortalScope } from '../../schema/states.ts'
 import { portalSessions } from '../../schema/tables/portal-sessions.ts'

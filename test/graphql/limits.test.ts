@@ -182,8 +182,8 @@ test('every list of the API has a size that its cost is counted with', () => {
 
 test.each`
   document                                                                                                           | fields
-  ${'{ events(first: 100) { nodes { payloadJson } } }'}                                                              | ${90_002}
-  ${'{ attempts(first: 50) { nodes { request { body } response { body } } } }'}                                      | ${90_102}
+  ${'{ events(first: 100) { nodes { payload a: payload b: payload } } }'}                                            | ${60_002}
+  ${'{ attempts(first: 100) { nodes { request { body a: body } response { body } } } }'}                             | ${60_202}
   ${`mutation ($e: [EventPublishInput!]!) { ${times(6, 'eventPublishBatch(events: $e) { userErrors { code } }')} }`} | ${60_036}
   ${`{ endpoints(first: 100) { nodes { ${times(30, 'clientCertificate { authorities }')} } } }`}                     | ${66_002}
 `('$document costs $fields', async ({ document, fields }) => {

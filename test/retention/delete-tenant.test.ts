@@ -162,7 +162,7 @@ test('an event that is written after its tenant was deleted is routed to nobody'
 
 test('whatever endpoints keep sealed is erased with them, and with their tenant', async () => {
   const api = await startApi()
-  const acme = (await createTenant(api, api.admin, { key: 'acme' })).id
+  const acme = (await createTenant(api, await withKey(api.db, api.admin), { key: 'acme' })).id
   const create = async () =>
     (
       await api.ask('mutation ($input: EndpointCreateInput!) { endpointCreate(input: $input) { endpoint { id } } }', {
