@@ -112,9 +112,10 @@ async function start(context: StartContext): Promise<Started> {
   if (alone) await releaseClaims(installed.queue, log)
   const keys = await masterKeys(config, db)
   const sealer = createSealer(keys)
-  await checkMasterKeys(db.sql, sealer)
+  // Its session names the keys. Before they are judged: whoever changes them meanwhile sees this process.
   const wake = await createWake(await openClient(address, { max: 2, name: sessionName(keys), log }), log)
   onEnd(() => wake.close())
+  await checkMasterKeys(db.sql, sealer)
 
   const parts: Parts = { ...installed, db, clock, wake, sealer, urlRules }
   // Asked by the egress at every connection: where it listens is known once it does. A worker beside an API listens nowhere;

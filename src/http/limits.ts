@@ -15,8 +15,9 @@ export type HttpLimits = {
   pipelined: number
   sockets: number
   socketsPerAddress: number
-  /** WebSockets of one address that have not shown a valid key yet, and how long they may be so. */
+  /** WebSockets that have not shown a valid key yet: of one address, in all (then the oldest ends), and how long they may be so. */
   strangersPerAddress: number
+  strangers: number
   strangerMs: number
   initMs: number
   operationsPerSocket: number
@@ -49,6 +50,7 @@ export const HTTP_LIMITS: HttpLimits = {
   sockets: 2000,
   socketsPerAddress: 500,
   strangersPerAddress: 50,
+  strangers: 500,
   strangerMs: 15_000,
   initMs: 10_000,
   operationsPerSocket: 100,

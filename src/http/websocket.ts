@@ -60,7 +60,8 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
   const protocol = createProtocol(options)
   sockets.on('connection', (socket: WebSocket, { socket: { remoteAddress } }: IncomingMessage) => {
     const address = remoteAddress ?? null
-    serve(socket, { protocol, address, place: places.take(address), log, limits, unread })
+    const place = places.take(address, () => socket.terminate())
+    serve(socket, { protocol, address, place, log, limits, unread })
   })
   return {
     upgrade(request, socket, head) {
@@ -92,10 +93,15 @@ function refuse(socket: Duplex, status: string, code: ErrorCode, message: string
   socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${body}`)
 }
 
-/** How many WebSockets there are, those apart that have not shown a valid key yet. */
-function createPlaces({ sockets, socketsPerAddress, strangersPerAddress }: HttpLimits) {
+/**
+ * How many WebSockets there are, those apart that have not shown a valid key yet: whoever has one does so at once, so the oldest
+ * of too many others ends. Forty addresses without any key would take all places otherwise.
+ */
+function createPlaces({ sockets, socketsPerAddress, strangersPerAddress, strangers: mostStrangers }: HttpLimits) {
   const ofAddress = createCounts()
   const strangers = createCounts()
+  // In the order in which they came.
+  const waiting = new Set<() => void>()
   let all = 0
   return {
     /** Why there is no place for one more from this address, or null. */
@@ -108,14 +114,21 @@ function createPlaces({ sockets, socketsPerAddress, strangersPerAddress }: HttpL
       if (strangers.of(from) < strangersPerAddress) return null
       return `At most ${strangersPerAddress} WebSockets from one address may be without a valid key.`
     },
-    take(address: string | null) {
+    take(address: string | null, end: () => void) {
       const from = networkOf(address)
       let stranger = true
       all++
       ofAddress.add(from)
       strangers.add(from)
+      waiting.add(end)
+      const [oldest] = waiting
+      if (waiting.size > mostStrangers && oldest) {
+        waiting.delete(oldest)
+        oldest()
+      }
       const trusted = () => {
         if (stranger) strangers.remove(from)
+        waiting.delete(end)
         stranger = false
       }
       return {

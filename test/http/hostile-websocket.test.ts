@@ -216,6 +216,20 @@ test('WebSockets are bounded, by address and in all, and those without a key eve
   expect((await bystander.stop()).failed).toBe(0)
 })
 
+test('of too many without a key, from however many addresses, the oldest ends, and whoever has one comes in', async () => {
+  const { port, adminKey, bystander } = await world({ limits: { strangers: 3 } })
+  const silent: RawSocket[] = []
+  for (let count = 0; count < 5; count++) silent.push(await openSocket(port))
+  await eventually(() =>
+    expect(silent.map(({ socket }) => socket.destroyed)).toEqual([true, true, false, false, false]),
+  )
+  const one = await openSocket(port)
+  await greet(one, adminKey)
+  one.send(subscribe('1', VIEWER))
+  await eventually(() => expect(one.messages.length).toBeGreaterThan(1))
+  expect((await bystander.stop()).failed).toBe(0)
+})
+
 test('operations are bounded by socket, live subscriptions by key and in all, over both transports', async () => {
   const limits = { operationsPerSocket: 4, subscriptionsPerCredential: 6, subscriptions: 8 }
   const { port, url, adminKey, newKey, bystander, feed } = await world({ limits })

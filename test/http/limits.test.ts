@@ -19,6 +19,7 @@ const SAID: { [Name in keyof typeof HTTP]: string } = {
   sockets: `| WebSockets among them | ${HTTP.sockets}, from one address ${HTTP.socketsPerAddress} |`,
   socketsPerAddress: `from one address ${HTTP.socketsPerAddress}`,
   strangersPerAddress: `| WebSockets of one address without a valid key | ${HTTP.strangersPerAddress} |`,
+  strangers: `| WebSockets without a valid key, in all | ${HTTP.strangers} |`,
   initMs: `| ${HTTP.initMs / 1000} s, ${HTTP.strangerMs / 1000} s |`,
   strangerMs: `${HTTP.strangerMs / 1000} s`,
   operationsPerSocket: `| operations under way on one WebSocket | ${HTTP.operationsPerSocket} |`,

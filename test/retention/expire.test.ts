@@ -247,7 +247,7 @@ describe('an event that was not routed when its day goes', () => {
     await world.pass(1)
     await world.retain()
     expect(await world.count('events')).toBe(0)
-    expect(errors[0]).toMatchObject({ events: 3, first: events[0] })
+    expect(errors[0]).toMatchObject({ events: 3, first: publicId('evt', events[0] as EventId) })
   })
 })
 

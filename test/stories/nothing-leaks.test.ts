@@ -455,22 +455,23 @@ async function deliveries({ say }: Story, state: string): Promise<string[]> {
 }
 
 async function everythingThatCanBeRead({ say, url, traces }: Story, server: Process): Promise<void> {
-  await say(
+  const read = async (query: string) => expect(await say(query), query).toBeTruthy()
+  await read(
     '{ viewer { id name scopes } auditLog(tenant: "*", first: 100) { nodes { id action objectId details address actor { name } } } }',
   )
-  await say(
+  await read(
     '{ endpoints(tenant: "*", first: 100) { nodes { id url description headers { name value } credentials { kind username oauth2 { tokenUrl clientId scopes audience } } clientCertificate { subject issuer serialNumber fingerprint authorities } secrets { id createdAt signsUntil } tenant { key } } } }',
   )
-  await say(
-    '{ attempts(tenant: "*", first: 100) { nodes { id errorClass errorMessage request { url headers { name value } body } response { status headers { name value } body } } } }',
+  await read(
+    '{ attempts(tenant: "*", first: 100) { nodes { id errorClass errorMessage request { url headers { name value } } response { status headers { name value } body } } } }',
   )
-  await say(
+  await read(
     '{ events(tenant: "*", first: 50) { nodes { id type payloadJson } } replays(tenant: "*") { nodes { id select } } }',
   )
-  await say(
+  await read(
     '{ apiKeys(tenant: "*") { nodes { id name hint scopes } } portalSessions(tenant: "*") { nodes { id name scope apiKey { hint } } } }',
   )
-  await say('{ __schema { types { name fields { name description } } } }')
+  await read('{ __schema { types { name fields { name description } } } }')
   for (const path of ['/graphql', '/health', '/ready', '/metrics', '/', '/nowhere']) {
     const response = await fetch(`${url()}${path}`, {
       headers: { accept: 'text/html', authorization: `Bearer ${GIVEN['the admin key']}` },
