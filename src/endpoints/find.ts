@@ -20,10 +20,6 @@ export async function findEndpoints(orm: Orm, reach: Reach, ids: readonly Endpoi
     .where(and(inReach(endpoints.tenantId, reach), inArray(endpoints.id, [...ids]), isNull(endpoints.deletedAt)))
 }
 
-export async function findEndpoint(orm: Orm, reach: Reach, id: EndpointId): Promise<Endpoint | null> {
-  return (await findEndpoints(orm, reach, [id]))[0] ?? null
-}
-
 export async function listEndpoints(
   orm: Orm,
   reach: Reach,

@@ -18,11 +18,6 @@ type Writer = Pick<Orm, 'insert'>
 /** The name of the key that stands in the environment; nobody else may have it. */
 export const KEY_OF_ENVIRONMENT = 'POSTRIDER_ADMIN_KEY'
 
-/** Makes a key and returns its text, which is kept nowhere. */
-export async function createApiKey(orm: Writer, key: NewApiKey, now: Date): Promise<string> {
-  return (await makeApiKey(orm, key, now)).text
-}
-
 /** Makes a key; returns its row, and its text, which is kept nowhere. */
 export async function makeApiKey(orm: Writer, key: NewApiKey, now: Date): Promise<{ row: ApiKeyRow; text: string }> {
   const text = credentialText('prk', randomBytes(32))

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { parsePublicId, type TenantId } from '../../schema/ids.ts'
-import { createApiKey, ensureFirstKey } from '../../src/tenants/api-keys.ts'
+import { ensureFirstKey, makeApiKey } from '../../src/tenants/api-keys.ts'
 import { movableClock } from '../support/engine.ts'
 import { type Dig, startApi } from './api.ts'
 
@@ -199,8 +199,8 @@ test('what becomes of keys is noted, of those of the environment as well', async
 test('when a key was last used is noted for all that were used, and shown', async () => {
   const { ask, db, newTenant, keyUsage } = await startApi()
   const tenantId = await newTenant('acme')
-  const text = await createApiKey(db.orm, { tenantId, name: 'used', scopes: ['READ'] }, new Date())
-  await createApiKey(db.orm, { tenantId, name: 'unused', scopes: ['READ'] }, new Date())
+  const { text } = await makeApiKey(db.orm, { tenantId, name: 'used', scopes: ['READ'] }, new Date())
+  await makeApiKey(db.orm, { tenantId, name: 'unused', scopes: ['READ'] }, new Date())
   for (let i = 0; i < 5; i++) await ask(WHO, {}, text)
   await keyUsage.close()
   const { apiKeys } = await ask<{ apiKeys: { nodes: { name: string; lastUsedAt: string | null }[] } }>(

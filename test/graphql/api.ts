@@ -8,7 +8,7 @@ import { createHttpServer } from '../../src/http/server.ts'
 import { silentLog } from '../../src/log.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
-import { createApiKey, type NewApiKey } from '../../src/tenants/api-keys.ts'
+import { makeApiKey, type NewApiKey } from '../../src/tenants/api-keys.ts'
 import { createKeyUsage } from '../../src/tenants/key-usage.ts'
 import { findLiving } from '../../src/tenants/living.ts'
 import { createCredentialWatch } from '../../src/tenants/watch.ts'
@@ -62,8 +62,8 @@ export async function startApi(options: ApiOptions = {}) {
   await server.listen()
   onTestFinished(() => server.close())
   const url = `${server.url()}/graphql`
-  const newKey = (key: Partial<NewApiKey> = {}) =>
-    createApiKey(db.orm, { tenantId: null, name: 'test', scopes: ['ADMIN'], ...key }, clock.now())
+  const newKey = async (key: Partial<NewApiKey> = {}) =>
+    (await makeApiKey(db.orm, { tenantId: null, name: 'test', scopes: ['ADMIN'], ...key }, clock.now())).text
   const adminKey = await newKey()
 
   /** Sends one operation; the answer as it came. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Scope } from '../../schema/states.ts'
 import type { Orm } from '../../src/postgres/client.ts'
 import { may, mayListEveryTenant, type Viewer } from '../../src/tenants/access.ts'
-import { createApiKey, ensureFirstKey } from '../../src/tenants/api-keys.ts'
+import { ensureFirstKey, makeApiKey } from '../../src/tenants/api-keys.ts'
 import { authenticate } from '../../src/tenants/authenticate.ts'
 import { credentialText, formOf, hintOf } from '../../src/tenants/credential-text.ts'
 import { ensureTenants } from '../../src/tenants/find.ts'
@@ -54,7 +54,7 @@ test('a credential has a form that scanners can tell from chance', () => {
 
 test('a key opens, until it expires or is revoked, and only a hash of it is kept', async () => {
   const { orm, sql } = await openDatabase()
-  const key = await createApiKey(
+  const { text: key } = await makeApiKey(
     orm,
     { tenantId: null, name: 'billing', scopes: ['READ'], expiresAt: new Date(now.getTime() + 1000) },
     now,
