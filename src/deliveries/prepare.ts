@@ -122,6 +122,7 @@ export async function prepare(
     readEndpoints(sql, claims, clock.now()),
   ])
   const batch: PreparedBatch = { ready: [], held: [], idle: [], broken: [] }
+  const open = createOpening(sealer)
   for (const claim of claims) {
     const row = deliveries.get(claim.data.delivery)
     const endpoint = endpoints.get(claim.data.endpoint)
@@ -129,7 +130,7 @@ export async function prepare(
     if (row?.ticketId !== claim.id || !endpoint) batch.idle.push(claim)
     // A test is asked for to see whether the endpoint is well again: it goes whatever the endpoint's state.
     else if (endpoint.state !== 'ACTIVE' && !row.isTest) batch.held.push(claim)
-    else assemble(batch, claim, row, endpoint, sealer)
+    else assemble(batch, claim, row, endpoint, open)
   }
   return batch
 }
@@ -139,10 +140,10 @@ function assemble(
   claim: Claim<DeliverTicket>,
   row: DeliveryRow,
   endpoint: EndpointRow,
-  sealer: Sealer,
+  open: ReturnType<typeof createOpening>,
 ): void {
   const { url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering } = endpoint
-  const { tenantId, eventId, endpointId, eventType } = row
+  const { eventId, eventType } = row
   const webhookId = publicId('evt', eventId)
   const prepared: Prepared = {
     claim,
@@ -158,13 +159,7 @@ function assemble(
   }
   try {
     if (row.payload === null || row.occurredAt === null) throw new Error('The event is no longer kept')
-    const context = secretContext(tenantId, endpointId)
-    prepared.endpoint.secrets = (endpoint.secrets ?? []).map((sealed) => sealer.open(sealed, context))
-    const parts = (endpoint.credentialParts ?? []).map((part, index) => ({
-      part,
-      sealed: endpoint.credentials?.[index] as Buffer,
-    }))
-    prepared.endpoint.credentials = openCredentials(sealer, { tenantId, endpointId }, parts)
+    Object.assign(prepared.endpoint, open(endpoint))
     const createdAt = toDate(row.occurredAt)
     Object.assign(
       prepared,
@@ -173,6 +168,23 @@ function assemble(
     batch.ready.push(prepared)
   } catch (error) {
     batch.broken.push({ prepared, error })
+  }
+}
+
+/** Opens what an endpoint keeps sealed, once for all of its deliveries in a batch. */
+function createOpening(sealer: Sealer) {
+  const opened = new Map<EndpointId, Pick<Prepared['endpoint'], 'secrets' | 'credentials'>>()
+  return ({ id, tenantId, secrets, credentialParts, credentials }: EndpointRow) => {
+    const known = opened.get(id)
+    if (known) return known
+    const context = secretContext(tenantId, id)
+    const parts = (credentialParts ?? []).map((part, index) => ({ part, sealed: credentials?.[index] as Buffer }))
+    const now = {
+      secrets: (secrets ?? []).map((sealed) => sealer.open(sealed, context)),
+      credentials: openCredentials(sealer, { tenantId, endpointId: id }, parts),
+    }
+    opened.set(id, now)
+    return now
   }
 }
 

@@ -1,6 +1,6 @@
 import { Mistake } from '../mistake.ts'
 import type { Db, Orm, PoolOptions } from './client.ts'
-import { NO_CONNECTION_FREE } from './unavailable.ts'
+import { causesOf, codeOf, NO_CONNECTION_FREE } from './unavailable.ts'
 
 /** Reads that may go through a whole history, as a filter makes them do that matches hardly anything. */
 export type Scans = {
@@ -51,12 +51,7 @@ export function createScans({ orm }: Pick<Db, 'orm'>, turnWithinMs = TURN_WITHIN
   }
 }
 
-function hasCode(error: unknown, code: string): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ((cause as { code?: unknown }).code === code) return true
-  }
-  return false
-}
+const hasCode = (error: unknown, code: string) => causesOf(error).some((cause) => codeOf(cause) === code)
 
 const ADVICE = 'Give since or until, name endpoints, or ask for less.'
 
