@@ -1,5 +1,5 @@
 import { and, inArray, isNull } from 'drizzle-orm'
-import type { EndpointId } from '../../schema/ids.ts'
+import { type EndpointId, publicId } from '../../schema/ids.ts'
 import { ENDPOINT_STATES, type EndpointState } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { Mistake } from '../mistake.ts'
@@ -9,6 +9,9 @@ import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
 
 export type Endpoint = typeof endpoints.$inferSelect
+
+export const endpointNotFound = (id: EndpointId, path: readonly string[] = ['id']) =>
+  new Mistake('NOT_FOUND', [...path], `There is no endpoint ${publicId('ep', id)}.`)
 
 export type EndpointFilterInput = { states?: readonly EndpointState[] | null | undefined }
 

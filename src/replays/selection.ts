@@ -1,18 +1,11 @@
 import { and, eq, inArray } from 'drizzle-orm'
-import {
-  type EndpointId,
-  highestIdAt,
-  lowestIdAt,
-  parsePublicId,
-  publicId,
-  type TenantId,
-  timeOf,
-} from '../../schema/ids.ts'
+import { type EndpointId, highestIdAt, lowestIdAt, parsePublicId, type TenantId, timeOf } from '../../schema/ids.ts'
 import type { EndpointState } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { type DeliveryFilterInput, deliveryCondition } from '../deliveries/find.ts'
-import { readId, readIds, readTimeRange } from '../events/filter-fields.ts'
+import { endpointNotFound } from '../endpoints/find.ts'
+import { readId, readIds, readTimeRange } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 
@@ -89,7 +82,7 @@ export async function namedEndpoints(
   const byId = new Map(rows.map((row) => [row.id, row]))
   ids.forEach((id, index) => {
     const row = byId.get(id)
-    if (!row) throw new Mistake('NOT_FOUND', pathOf(index), `There is no endpoint ${publicId('ep', id)}.`)
+    if (!row) throw endpointNotFound(id, pathOf(index))
     if (row.deletedAt === null) return
     const message = 'This endpoint was deleted, and its secrets with it: nothing can be sent to it. Leave it out.'
     throw new Mistake('ENDPOINT_DELETED', pathOf(index), message)
