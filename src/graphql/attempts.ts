@@ -162,7 +162,7 @@ export const AttemptFilter = builder.inputType('AttemptFilter', {
       type: [AttemptErrorClassEnum],
       description: 'With one of these errors, like `[TIMEOUT, RESET]`.',
     }),
-    statusCodes: t.intList({ description: 'Answered with one of these statuses, like `[500, 503]`.' }),
+    statusCodes: t.intList({ description: 'Answered with one of these statuses, each 100 to 999, like `[500, 503]`.' }),
     since: t.field({ type: 'DateTime', description: 'Started at this moment or later.' }),
     until: t.field({ type: 'DateTime', description: 'Begun before this moment.' }),
   }),
