@@ -3,6 +3,7 @@ import type { Attempt } from '../attempts/find.ts'
 import { responseBody, responseText } from '../attempts/response-body.ts'
 import { builder } from './builder.ts'
 import { AttemptErrorClassEnum, AttemptTriggerEnum, HttpMethodEnum } from './enums.ts'
+import { WHOSE } from './lists.ts'
 import { AttemptConnection, AttemptRef, DeliveryRef, NodeRef } from './refs.ts'
 
 export const HeaderRef = builder.objectRef<[name: string, value: string]>('Header').implement({
@@ -176,7 +177,7 @@ builder.queryField('attempts', (t) =>
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: AttemptFilter, description: 'Which of them.' }),
       },
