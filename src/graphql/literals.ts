@@ -40,8 +40,8 @@ export function variablesInAllowedPosition(context: ValidationContext): ASTVisit
     const path = use === undefined ? [] : pathOf(context.getDocument(), (value) => value === use)
     const type = getNamedType(usesOf(context).find(({ node }) => node === use)?.type)
     const number = isLeafType(type) ? numberAt(type, path) : null
-    const advice = number === null ? '' : ` It takes ${number}.`
-    return refusal('GRAPHQL_VALIDATION_FAILED', `${path.join('.')}: ${message}${advice}`, {
+    const said = number === null ? message : `${message} It takes ${number}.`
+    return refusal('GRAPHQL_VALIDATION_FAILED', path.length === 0 ? said : `${path.join('.')}: ${said}`, {
       nodes: definition && use ? [definition, use] : null,
       path,
     })
