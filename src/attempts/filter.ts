@@ -1,18 +1,17 @@
 import { type DeliveryId, type EndpointId, type EventId, timeOf } from '../../schema/ids.ts'
 import type { AttemptErrorClass } from '../../schema/outcomes.ts'
 import type { attempts } from '../../schema/tables/attempts.ts'
-import { matchesPattern } from '../endpoints/matching.ts'
+import { matchesPattern, readPatterns } from '../endpoints/matching.ts'
 import {
-  readEventTypes,
+  type NumberRange,
+  type Optional,
   readIds,
   readList,
   readTimeRange,
+  readWhole,
   type TimeRange,
   type TimeRangeInput,
-} from '../events/filter-fields.ts'
-import { Mistake } from '../mistake.ts'
-
-type Optional<T> = T | null | undefined
+} from '../input.ts'
 
 export type AttemptFilterInput = TimeRangeInput & {
   endpointIds?: Optional<readonly string[]>
@@ -49,7 +48,7 @@ export function readAttemptFilter(
     endpointIds: readIds('ep', input?.endpointIds, [...path, 'endpointIds']),
     eventIds: readIds('evt', input?.eventIds, [...path, 'eventIds']),
     deliveryIds: readIds('dlv', input?.deliveryIds, [...path, 'deliveryIds']),
-    eventTypes: readEventTypes(input?.eventTypes, [...path, 'eventTypes']),
+    eventTypes: readPatterns(input?.eventTypes, [...path, 'eventTypes']),
     succeeded: input?.succeeded ?? null,
     errorClasses: readList(input?.errorClasses, [...path, 'errorClasses']),
     statusCodes: readStatusCodes(input?.statusCodes, [...path, 'statusCodes']),
@@ -57,16 +56,10 @@ export function readAttemptFilter(
   }
 }
 
+export const STATUS: NumberRange = { from: 100, to: 999, unit: '', like: 503 }
+
 function readStatusCodes(codes: Optional<readonly number[]>, path: readonly string[]): readonly number[] | null {
-  codes?.forEach((code, index) => {
-    if (code >= 100 && code <= 999) return
-    throw new Mistake(
-      'INVALID_INPUT',
-      [...path, String(index)],
-      `${code} is not an HTTP status; they go from 100 to 999.`,
-    )
-  })
-  return readList(codes, path)
+  return readList(codes, path)?.map((code, index) => readWhole(code, STATUS, [...path, String(index)])) ?? null
 }
 
 /** Whether the filter lets an attempt through. */

@@ -11,8 +11,9 @@ import {
 } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { Endpoint } from '../endpoints/find.ts'
+import { readPatterns } from '../endpoints/matching.ts'
 import { typeCondition } from '../endpoints/type-condition.ts'
-import { readEventTypes, readIds, readList, readTimeRange, type TimeRangeInput } from '../events/filter-fields.ts'
+import { type Optional, readIds, readList, readTimeRange, type TimeRangeInput } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { HIGHEST_ID, LOWEST_ID, listPerParent } from '../postgres/per-parent.ts'
@@ -22,8 +23,6 @@ import { inReach } from '../tenants/reach.ts'
 import { DEFAULT_RETRY_POLICY, plannedAttempts } from './retry-policy.ts'
 
 export type Delivery = typeof deliveries.$inferSelect
-
-type Optional<T> = T | null | undefined
 
 export type DeliveryFilterInput = TimeRangeInput & {
   endpointIds?: Optional<readonly string[]>
@@ -128,7 +127,7 @@ export function deliveryCondition(
 ): SQL | undefined {
   const endpointIds = readIds('ep', filter?.endpointIds, [...path, 'endpointIds'])
   const eventIds = readIds('evt', filter?.eventIds, [...path, 'eventIds'])
-  const eventTypes = readEventTypes(filter?.eventTypes, [...path, 'eventTypes'])
+  const eventTypes = readPatterns(filter?.eventTypes, [...path, 'eventTypes'])
   const states = readList(filter?.states, [...path, 'states'])
   return and(
     endpointIds === null ? undefined : inArray(deliveries.endpointId, [...endpointIds]),

@@ -1,10 +1,9 @@
 import type { OAuth2Authentication } from '../../schema/states.ts'
 import type { ShownAuthorization } from '../../schema/tables/endpoint-credentials.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
-import { Mistake, readAll, readEach } from '../mistake.ts'
+import { type Optional, readText, wrong } from '../input.ts'
+import { readAll, readEach } from '../mistake.ts'
 import { MASK } from './headers.ts'
-
-type Optional<T> = T | null | undefined
 
 /** A client of an OAuth 2.0 authorization server (RFC 6749, section 4.4). */
 export type OAuth2Client = {
@@ -39,6 +38,10 @@ export type AuthorizationInput = {
 const LONGEST = 4096
 const LONGEST_NAME = 1024
 const MOST_SCOPES = 50
+// RFC 7617, section 2.
+const NO_CONTROLS = { without: /\p{Cc}/u, inWords: 'control characters' }
+const USERNAME = { what: 'A user name', most: LONGEST_NAME, ...NO_CONTROLS }
+const PASSWORD = { what: 'A password', most: LONGEST, ...NO_CONTROLS }
 
 /** What a caller wants, checked. Mistakes name the field, never what stands in it. */
 export function readAuthorization(
@@ -67,14 +70,14 @@ function readBasic({ username, password }: { username: string; password: string 
   if (username === '' && password === '') throw wrong(path, 'User name and password cannot both be empty.')
   return readAll({
     username: () => readUsername(username, [...path, 'username']),
-    password: () => readText(notMask(password, [...path, 'password']), LONGEST, [...path, 'password'], 'A password'),
+    password: () => readText(notMask(password, [...path, 'password']), [...path, 'password'], PASSWORD),
   })
 }
 
 /** RFC 7617, section 2: the first colon ends the user name. */
 function readUsername(username: string, path: readonly string[]): string {
   if (username.includes(':')) throw wrong(path, 'A user name holds no colon: the password begins there.')
-  return readText(username, LONGEST_NAME, path, 'A user name')
+  return readText(username, path, USERNAME)
 }
 
 /** A form that was filled with stars would have them sent in the place of the secret. */
@@ -82,12 +85,6 @@ function notMask(secret: string, path: readonly string[]): string {
   if (secret !== MASK) return secret
   const message = `${MASK} is what is shown in its place: give it again, or leave \`credentials\` out to keep them.`
   throw wrong(path, message)
-}
-
-/** RFC 7617, section 2: no control characters. */
-function readText(text: string, longest: number, path: readonly string[], what: string): string {
-  if (text.length <= longest && !/\p{Cc}/u.test(text) && text.isWellFormed()) return text
-  throw wrong(path, `${what} has at most ${longest} characters of valid Unicode, and no control characters.`)
 }
 
 function readToken(token: string, path: readonly string[]): string {
@@ -133,5 +130,3 @@ function readScopes(scopes: readonly string[], path: readonly string[]): string[
     )
   })
 }
-
-const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', [...path], message)

@@ -1,7 +1,8 @@
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import type { ShownCertificate } from '../../schema/tables/endpoint-credentials.ts'
-import { Mistake, readAll } from '../mistake.ts'
+import { type Optional, wrong } from '../input.ts'
+import { readAll } from '../mistake.ts'
 
 /** What an endpoint is shown in a TLS handshake, in PEM; with `caPem`, its own certificate must come from those. */
 export type ClientCertificate = { certificatePem: string; privateKeyPem: string; caPem: string | null }
@@ -9,7 +10,7 @@ export type ClientCertificate = { certificatePem: string; privateKeyPem: string;
 export type ClientCertificateInput = {
   certificatePem: string
   privateKeyPem: string
-  caPem?: string | null | undefined
+  caPem?: Optional<string>
 }
 
 const LONGEST_PEM = 64 * 1024
@@ -202,5 +203,3 @@ function nameIn(subject: string | undefined): string {
   const name = (subject ?? '').split('\n').join(', ')
   return name.replace(/[^\x20-\x7e]/g, '?').slice(0, LONGEST_NAME)
 }
-
-const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', [...path], message)

@@ -9,7 +9,8 @@ import {
   type ShownPart,
 } from '../../schema/tables/endpoint-credentials.ts'
 import type { UrlRules } from '../egress/url-rules.ts'
-import { Mistake, readAll } from '../mistake.ts'
+import { type Optional, wrong } from '../input.ts'
+import { type Mistake, readAll } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { SEALED_COLUMNS } from '../sealing/columns.ts'
 import { SealError, type Sealer } from '../sealing/sealer.ts'
@@ -24,8 +25,6 @@ import {
 } from './client-certificate.ts'
 import { type GivenHeader, type Header, type HeaderInput, readHeaders, withKeptValues } from './headers.ts'
 import { ifGiven } from './input.ts'
-
-type Optional<T> = T | null | undefined
 
 /** What is sent to an endpoint to prove who we are. In an update absent is unchanged, null is none. */
 export type CredentialSettings = {
@@ -209,11 +208,11 @@ function checkTogether(
   const names = (parts.get('HEADERS') as string[] | undefined) ?? []
   const index = names.findIndex((name) => name.toLowerCase() === 'authorization')
   if (index !== -1 && parts.get('AUTHORIZATION') !== undefined) {
-    const path = mentioned.has('HEADERS') ? ['headers', String(index), 'name'] : ['credentials']
+    const path = mentioned.has('HEADERS') ? ['input', 'headers', String(index), 'name'] : ['input', 'credentials']
     throw wrong(path, 'The credentials make the header "authorization": have either them or a header of that name.')
   }
   if (parts.get('CLIENT_CERTIFICATE') === undefined || url.startsWith('https:')) return
-  const path = mentioned.has('CLIENT_CERTIFICATE') ? ['clientCertificate'] : ['url']
+  const path = mentioned.has('CLIENT_CERTIFICATE') ? ['input', 'clientCertificate'] : ['input', 'url']
   throw wrong(path, 'A client certificate is shown over https only, and the URL of the endpoint begins with "http:".')
 }
 
@@ -257,7 +256,5 @@ function detailsOf(
 function wouldFollow(field: 'headers' | 'credentials'): Mistake {
   const what = field === 'headers' ? 'the values of its headers' : 'its credentials'
   const message = `The URL changes, and ${what} are not sent to another place unasked: give \`${field}\` again in the same call, or null for none.`
-  return wrong([field], message)
+  return wrong(['input', field], message)
 }
-
-const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', ['input', ...path], message)

@@ -1,7 +1,8 @@
 import { and, inArray, isNull } from 'drizzle-orm'
-import type { EndpointId } from '../../schema/ids.ts'
-import { ENDPOINT_STATES, type EndpointState } from '../../schema/states.ts'
+import { type EndpointId, publicId } from '../../schema/ids.ts'
+import type { EndpointState } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
+import { type Optional, readList } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
@@ -10,7 +11,10 @@ import { inReach } from '../tenants/reach.ts'
 
 export type Endpoint = typeof endpoints.$inferSelect
 
-export type EndpointFilterInput = { states?: readonly EndpointState[] | null | undefined }
+export const endpointNotFound = (id: EndpointId, path: readonly string[] = ['id']) =>
+  new Mistake('NOT_FOUND', [...path], `There is no endpoint ${publicId('ep', id)}.`)
+
+export type EndpointFilterInput = { states?: Optional<readonly EndpointState[]> }
 
 /** The endpoints among these ids that can be seen; deleted ones cannot. */
 export async function findEndpoints(orm: Orm, reach: Reach, ids: readonly EndpointId[]): Promise<Endpoint[]> {
@@ -23,17 +27,10 @@ export async function findEndpoints(orm: Orm, reach: Reach, ids: readonly Endpoi
 export async function listEndpoints(
   orm: Orm,
   reach: Reach,
-  filter: EndpointFilterInput | null | undefined,
+  filter: Optional<EndpointFilterInput>,
   page: PageRequest,
 ): Promise<Page<Endpoint>> {
-  const states = filter?.states ?? null
-  if (states?.length === 0) {
-    throw new Mistake(
-      'INVALID_INPUT',
-      ['filter', 'states'],
-      `Name a state (${ENDPOINT_STATES.join(', ')}) or leave it out.`,
-    )
-  }
+  const states = readList(filter?.states, ['filter', 'states'])
   const rows = await orm
     .select()
     .from(endpoints)

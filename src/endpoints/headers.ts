@@ -1,9 +1,10 @@
-import { Mistake, readAll, readEach } from '../mistake.ts'
+import { type Optional, wrong } from '../input.ts'
+import { readAll, readEach } from '../mistake.ts'
 
 export type Header = readonly [name: string, value: string]
 
 /** A custom header as a caller gives it; without a value, or with `MASK` for one, it keeps the value it has. */
-export type HeaderInput = { name: string; value?: string | null | undefined }
+export type HeaderInput = { name: string; value?: Optional<string> }
 
 /** What is shown in the place of a value that nobody is shown. */
 export const MASK = '********'
@@ -103,4 +104,3 @@ function keptValue(key: string, name: string, kept: readonly Header[] | null, pa
 
 /** What cannot be a name may hold the value as well. */
 const quoted = (name: string) => (NAME.test(name) ? JSON.stringify(name) : 'this header')
-const wrong = (path: readonly string[], message: string) => new Mistake('INVALID_INPUT', [...path], message)

@@ -1,11 +1,10 @@
 import type { HttpMethod, OnBlocked, Ordering } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
-import { Mistake, readAll } from '../mistake.ts'
-import { checkPatterns } from './matching.ts'
-import { type RetryPolicyInput, readRetryPolicy, readWhole } from './retry-schedule.ts'
-
-type Optional<T> = T | null | undefined
+import { NUL, type NumberRange, type Optional, readNumber, readText, readWhole, wrong } from '../input.ts'
+import { readAll } from '../mistake.ts'
+import { readPatterns } from './matching.ts'
+import { type RetryPolicyInput, readRetryPolicy } from './retry-schedule.ts'
 
 /** What a caller may set. In an update, absent is unchanged and null back to the default. */
 export type EndpointSettings = {
@@ -35,7 +34,10 @@ export type EndpointColumns = Pick<
   | 'onBlocked'
 >
 
-const LONGEST_DESCRIPTION = 1024
+const DESCRIPTION = { what: 'A description', most: 1024, ...NUL }
+export const TIMEOUT: NumberRange = { from: 1, to: 30, unit: 'seconds', like: 15 }
+export const MAX_IN_FLIGHT: NumberRange = { from: 1, to: 1000, unit: 'requests', like: 20 }
+export const RATE: NumberRange = { from: 0.01, to: 10_000, unit: 'requests per second', like: 0.5 }
 
 /** What settings are judged by besides themselves. */
 export type SettingRules = { urlRules: UrlRules; longestScheduleSeconds: number }
@@ -49,15 +51,17 @@ export function readSettings(
   const at = (name: keyof EndpointSettings) => [...path, name]
   const read = readAll({
     url: () => ifGiven(input.url, (url) => readUrl(url, at('url'), urlRules)),
-    description: () => ifGiven(input.description, (text) => readDescription(text, at('description'))),
-    eventTypes: () => ifGiven(input.eventTypes, (patterns) => patterns && checkPatterns(patterns, at('eventTypes'))),
+    description: () =>
+      ifGiven(input.description, (text) => (text === null ? null : readText(text, at('description'), DESCRIPTION))),
+    eventTypes: () => ifGiven(input.eventTypes, (patterns) => readPatterns(patterns, at('eventTypes'))),
     method: () => ifGiven(input.method, (method) => method ?? 'POST'),
     retryPolicy: () =>
       ifGiven(input.retry, (retry) => retry && readRetryPolicy(retry, at('retry'), longestScheduleSeconds)),
     timeoutSeconds: () =>
-      ifGiven(input.timeoutSeconds, (seconds) => readWhole(seconds ?? 15, 1, 30, at('timeoutSeconds'))),
-    maxInFlight: () => ifGiven(input.maxInFlight, (most) => readWhole(most ?? 20, 1, 1000, at('maxInFlight'))),
-    ratePerSecond: () => ifGiven(input.ratePerSecond, (rate) => readRate(rate, at('ratePerSecond'))),
+      ifGiven(input.timeoutSeconds, (seconds) => readWhole(seconds ?? 15, TIMEOUT, at('timeoutSeconds'))),
+    maxInFlight: () => ifGiven(input.maxInFlight, (most) => readWhole(most ?? 20, MAX_IN_FLIGHT, at('maxInFlight'))),
+    ratePerSecond: () =>
+      ifGiven(input.ratePerSecond, (rate) => (rate === null ? null : readNumber(rate, RATE, at('ratePerSecond')))),
     ordering: () => ifGiven(input.ordering, (ordering) => ordering ?? 'NONE'),
     onBlocked: () => ifGiven(input.onBlocked, (onBlocked) => onBlocked ?? 'WAIT'),
   })
@@ -87,20 +91,6 @@ function withoutAbsent<T extends object>(input: T): T {
 }
 
 function readUrl(url: string | null, path: string[], rules: UrlRules): string {
-  if (url === null)
-    throw new Mistake('INVALID_INPUT', path, 'An endpoint always has a URL: there is no default to go back to.')
+  if (url === null) throw wrong(path, 'An endpoint always has a URL: there is no default to go back to.')
   return checkUrl(url, path, rules)
-}
-
-function readDescription(text: string | null, path: string[]): string | null {
-  if (text === null) return null
-  // Postgres text cannot hold U+0000, and a lone surrogate would silently become U+FFFD.
-  if (text.length <= LONGEST_DESCRIPTION && !text.includes('\0') && text.isWellFormed()) return text
-  const message = `A description has at most ${LONGEST_DESCRIPTION} characters of valid Unicode without U+0000.`
-  throw new Mistake('INVALID_INPUT', path, message)
-}
-
-function readRate(rate: number | null, path: string[]): number | null {
-  if (rate === null || (rate >= 0.01 && rate <= 10_000)) return rate
-  throw new Mistake('INVALID_INPUT', path, `Must be from 0.01 to 10000 requests per second; it is ${rate}.`)
 }

@@ -1,6 +1,6 @@
 import type { Ordering } from '../../schema/states.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
-import { Mistake } from '../mistake.ts'
+import { type Optional, wrong } from '../input.ts'
 
 /**
  * Patterns of event types: a name (`invoice.paid`), everything below a name (`invoice.*`: any depth, but not `invoice`
@@ -39,16 +39,17 @@ export function laneOf(ordering: Ordering, orderingKey: string | null): string |
 }
 
 /** The patterns without repetitions; throws a `Mistake` that names the first one that is none. */
-export function checkPatterns(patterns: readonly string[], path: readonly string[]): string[] {
+export function readPatterns(patterns: Optional<readonly string[]>, path: readonly string[]): string[] | null {
+  if (patterns === null || patterns === undefined) return null
   if (patterns.length === 0 || patterns.length > MOST_PATTERNS) {
     const message = `Give 1 to ${MOST_PATTERNS} event types, or leave the list out; this one has ${patterns.length}.`
-    throw new Mistake('INVALID_INPUT', [...path], message)
+    throw wrong(path, message)
   }
   patterns.forEach((pattern, index) => {
     const fault = pattern === '*' ? null : validateEventTypeName(pattern.replace(/\.\*$/, ''))
     if (fault === null) return
     const message = `${fault} Wildcards: "invoice.*" is every type below "invoice", "*" every type.`
-    throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
+    throw wrong([...path, String(index)], message)
   })
   return [...new Set(patterns)]
 }

@@ -1,7 +1,6 @@
 import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
-import { Mistake, readAll, readEach } from '../mistake.ts'
-
-type Optional<T> = T | null | undefined
+import { type NumberRange, type Optional, readNumber, readWhole, wrong } from '../input.ts'
+import { readAll, readEach } from '../mistake.ts'
 
 /** Exactly one of them: `@oneOf` in the API. */
 export type RetryPolicyInput = {
@@ -24,6 +23,9 @@ const DAYS_LEFT_AFTER_FAILURE = 7
 export const JITTER = 0.2
 export const DEFAULT_FACTOR = 2
 export const DEFAULT_MOST_SECONDS = DAY_SECONDS
+export const DELAY: NumberRange = { from: 1, to: LONGEST_DELAY_SECONDS, unit: 'seconds', like: 60 }
+export const ATTEMPTS: NumberRange = { from: 1, to: MOST_ATTEMPTS, unit: 'attempts', like: 8 }
+export const FACTOR: NumberRange = { from: 1, to: 10, unit: '', like: 1.5 }
 
 /**
  * How long all waits of a schedule may take together, where payloads are kept for so many days: the last attempt must leave
@@ -53,14 +55,14 @@ export function readRetryPolicy(
   const kind = given[0]?.[0]
   if (given.length !== 1 || kind === undefined) {
     const message = 'Give exactly one of delaysSeconds, exponential and fixed, or null for the default schedule.'
-    throw new Mistake('INVALID_INPUT', [...path], message)
+    throw wrong(path, message)
   }
   const policy = readKind(input, path)
   const total = delaysOf(policy).reduce((sum, delay) => sum + delay, 0)
   if (total <= longestSeconds) return policy
   const days = (total / DAY_SECONDS).toFixed(1)
   const message = `This schedule takes ${days} days; at most ${longestSeconds / DAY_SECONDS} are allowed, so that it ends a week before payloads are no longer kept. Shorten it; the operator of this server sets the limit, (POSTRIDER_BODY_RETENTION_DAYS - ${DAYS_LEFT_AFTER_FAILURE}) / ${1 + JITTER} in whole days.`
-  throw new Mistake('INVALID_INPUT', [...path, kind], message)
+  throw wrong([...path, kind], message)
 }
 
 function readKind({ delaysSeconds, exponential, fixed }: RetryPolicyInput, path: readonly string[]): StoredRetryPolicy {
@@ -68,8 +70,8 @@ function readKind({ delaysSeconds, exponential, fixed }: RetryPolicyInput, path:
   if (fixed) {
     const at = [...path, 'fixed']
     const read = readAll({
-      intervalSeconds: () => readWhole(fixed.intervalSeconds, 1, LONGEST_DELAY_SECONDS, [...at, 'intervalSeconds']),
-      attempts: () => readWhole(fixed.attempts, 1, MOST_ATTEMPTS, [...at, 'attempts']),
+      intervalSeconds: () => readWhole(fixed.intervalSeconds, DELAY, [...at, 'intervalSeconds']),
+      attempts: () => readWhole(fixed.attempts, ATTEMPTS, [...at, 'attempts']),
     })
     return { fixed: read }
   }
@@ -81,15 +83,18 @@ function readExponential(
   path: readonly string[],
 ) {
   const { initial, ...read } = readAll({
-    initial: () => readWhole(initialSeconds, 1, LONGEST_DELAY_SECONDS, [...path, 'initialSeconds']),
-    factor: () => readFactor(factor ?? DEFAULT_FACTOR, [...path, 'factor']),
-    attempts: () => readWhole(attempts, 1, MOST_ATTEMPTS, [...path, 'attempts']),
+    initial: () => readWhole(initialSeconds, DELAY, [...path, 'initialSeconds']),
+    factor: () => readNumber(factor ?? DEFAULT_FACTOR, FACTOR, [...path, 'factor']),
+    attempts: () => readWhole(attempts, ATTEMPTS, [...path, 'attempts']),
   })
   // Absent, the cap must not cut off what was asked for as the first wait.
   const most = maxSeconds ?? Math.max(DEFAULT_MOST_SECONDS, initial)
   return {
     initialSeconds: initial,
-    maxSeconds: readWhole(most, initial, LONGEST_DELAY_SECONDS, [...path, 'maxSeconds']),
+    maxSeconds: readWhole(most, { ...DELAY, from: initial, like: Math.max(DELAY.like, initial) }, [
+      ...path,
+      'maxSeconds',
+    ]),
     ...read,
   }
 }
@@ -97,18 +102,7 @@ function readExponential(
 function readDelays(delays: readonly number[], path: readonly string[]): number[] {
   if (delays.length > MOST_DELAYS) {
     const message = `At most ${MOST_DELAYS} delays are allowed; these are ${delays.length}.`
-    throw new Mistake('INVALID_INPUT', [...path], message)
+    throw wrong(path, message)
   }
-  return readEach(delays, (delay, index) => readWhole(delay, 1, LONGEST_DELAY_SECONDS, [...path, String(index)]))
-}
-
-function readFactor(value: number, path: readonly string[]): number {
-  if (value >= 1 && value <= 10) return value
-  throw new Mistake('INVALID_INPUT', [...path], `Must be from 1 to 10; it is ${value}.`)
-}
-
-/** A whole number within bounds, or a `Mistake` that names them. */
-export function readWhole(value: number, lowest: number, highest: number, path: readonly string[]): number {
-  if (Number.isInteger(value) && value >= lowest && value <= highest) return value
-  throw new Mistake('INVALID_INPUT', [...path], `Must be a whole number from ${lowest} to ${highest}; it is ${value}.`)
+  return readEach(delays, (delay, index) => readWhole(delay, DELAY, [...path, String(index)]))
 }

@@ -2,9 +2,9 @@ import { type EndpointId, publicId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { recordAction } from '../audit/record.ts'
 import type { Viewer } from '../tenants/access.ts'
-import type { Endpoint } from './find.ts'
+import { type Endpoint, endpointNotFound } from './find.ts'
 import type { SecretsContext } from './rotate-secret.ts'
-import { living, notFound } from './save.ts'
+import { living } from './save.ts'
 import { openSecret, readSecrets, type Secret } from './secrets.ts'
 
 /** A signing secret in the clear. */
@@ -18,7 +18,7 @@ export async function revealSecrets(
 ): Promise<{ endpoint: Endpoint; secrets: RevealedSecret[] }> {
   return db.orm.transaction(async (tx) => {
     const [endpoint] = await tx.select().from(endpoints).where(living(viewer, id))
-    if (!endpoint) throw notFound(id)
+    if (!endpoint) throw endpointNotFound(id)
     const now = clock.now()
     const sealed = await readSecrets(tx, id, now)
     const secrets = sealed.map((secret) => ({ ...secret, value: openSecret(sealer, secret) }))

@@ -3,24 +3,24 @@ import { type EndpointId, publicId } from '../../schema/ids.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { secrets } from '../../schema/tables/secrets.ts'
 import { recordAction } from '../audit/record.ts'
+import { type NumberRange, type Optional, readWhole, wrong } from '../input.ts'
 import { Mistake, readAll } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
 import { SealError, type Sealer } from '../sealing/sealer.ts'
 import type { Viewer } from '../tenants/access.ts'
-import type { Endpoint } from './find.ts'
-import { readWhole } from './retry-schedule.ts'
-import { living, notFound } from './save.ts'
+import { type Endpoint, endpointNotFound } from './find.ts'
+import { living } from './save.ts'
 import { chooseSecret, openSecret, readSecrets, type SealedSecret, storeSecret } from './secrets.ts'
 
 export type SecretsContext = { db: Pick<Db, 'orm'>; sealer: Pick<Sealer, 'seal' | 'open'>; clock: Clock }
 
 /** `overlapSeconds`: how long the older secrets go on signing; absent or null: a day. `secret`: the caller's own. */
-export type Rotation = { overlapSeconds?: number | null | undefined; secret?: string | null | undefined }
+export type Rotation = { overlapSeconds?: Optional<number>; secret?: Optional<string> }
 
 export const DEFAULT_OVERLAP_SECONDS = 86_400
-export const LONGEST_OVERLAP_SECONDS = 7 * 86_400
+export const OVERLAP: NumberRange = { from: 0, to: 7 * 86_400, unit: 'seconds', like: 3600 }
 /** How many secrets of an endpoint may sign at a time: each is one more signature in every request. */
 export const MOST_SECRETS = 5
 
@@ -35,14 +35,14 @@ export async function rotateSecret(
   { overlapSeconds, secret: given }: Rotation,
 ): Promise<{ endpoint: Endpoint; secret: string }> {
   const { overlap, secret } = readAll({
-    overlap: () => readWhole(overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, 0, LONGEST_OVERLAP_SECONDS, ['overlapSeconds']),
+    overlap: () => readWhole(overlapSeconds ?? DEFAULT_OVERLAP_SECONDS, OVERLAP, ['overlapSeconds']),
     secret: () => chooseSecret(given, ['secret']),
   })
   const broughtByCaller = typeof given === 'string'
   const rotate = async (tx: Orm) => {
     // The row is locked from here on: rotations of one endpoint come one after another.
     const [endpoint] = await tx.update(endpoints).set({ updatedAt: clock.now() }).where(living(viewer, id)).returning()
-    if (!endpoint) throw notFound(id)
+    if (!endpoint) throw endpointNotFound(id)
     const now = clock.now()
     const signing = await readSecrets(tx, id, now)
     if (broughtByCaller) refuseKnown(sealer, signing, secret)
@@ -75,7 +75,7 @@ export async function rotateSecret(
 function refuseKnown(sealer: Pick<Sealer, 'open'>, signing: readonly SealedSecret[], secret: string): void {
   if (!signing.some((one) => isThis(sealer, one, secret))) return
   const message = 'This secret signs for the endpoint already. Give another one, or none to have one made.'
-  throw new Mistake('INVALID_INPUT', ['secret'], message)
+  throw wrong(['secret'], message)
 }
 
 /** One that cannot be opened is another one: a rotation is how it is got rid of. */

@@ -5,7 +5,7 @@ import { type EndpointId, newId, publicId, type TenantId } from '../../schema/id
 import type { AuditAction } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import { recordAction } from '../audit/record.ts'
-import { Mistake, readAll } from '../mistake.ts'
+import { readAll } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -16,7 +16,7 @@ import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import { type CredentialSettings, type Place, readCredentials, saveCredentials } from './credentials.ts'
 import { eraseSealed } from './erase-sealed.ts'
-import type { Endpoint } from './find.ts'
+import { type Endpoint, endpointNotFound } from './find.ts'
 import {
   type EndpointColumns,
   type EndpointSettings,
@@ -121,7 +121,7 @@ export async function deleteEndpoint(
   const deleted = await db.orm.transaction(async (tx) => {
     const changes = { deletedAt: now, updatedAt: now, backlog: true }
     const [gone] = await tx.update(endpoints).set(changes).where(living(viewer, id)).returning()
-    if (!gone) throw notFound(id)
+    if (!gone) throw endpointNotFound(id)
     await eraseSealed(tx, [id])
     await recordAction(tx, viewer, about('ENDPOINT_DELETE', gone), now)
     return gone
@@ -149,7 +149,7 @@ async function change(
   const now = clock.now()
   const changed = await db.orm.transaction(async (tx) => {
     const [before] = await tx.select().from(endpoints).where(living(viewer, id)).for('no key update')
-    if (!before) throw notFound(id)
+    if (!before) throw endpointNotFound(id)
     const [after] = await tx
       .update(endpoints)
       .set({ ...changes, updatedAt: now })
@@ -181,6 +181,3 @@ const about = (action: AuditAction, { id, tenantId }: Pick<Endpoint, 'id' | 'ten
 
 export const living = (viewer: Viewer, id: EndpointId) =>
   and(inReach(endpoints.tenantId, reachOf(viewer)), eq(endpoints.id, id), isNull(endpoints.deletedAt))
-
-export const notFound = (id: EndpointId) =>
-  new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { and, desc, eq, gt, inArray, isNull, or, type SQL } from 'drizzle-orm'
 import { type EndpointId, newId, type SecretId, type TenantId } from '../../schema/ids.ts'
 import { secrets } from '../../schema/tables/secrets.ts'
-import { Mistake } from '../mistake.ts'
+import { type Optional, wrong } from '../input.ts'
 import type { Orm, Sql } from '../postgres/client.ts'
 import { SEALED_COLUMNS } from '../sealing/columns.ts'
 import type { Sealer } from '../sealing/sealer.ts'
@@ -23,11 +23,11 @@ export function secretContext(tenantId: TenantId, endpointId: EndpointId): strin
 }
 
 /** The secret a caller brings, or a new one. */
-export function chooseSecret(given: string | null | undefined, path: readonly string[]): string {
+export function chooseSecret(given: Optional<string>, path: readonly string[]): string {
   if (given === null || given === undefined) return generateSecret(randomBytes(SECRET_BYTES))
   if (parseSecret(given) !== null) return given
   // Never with the value: it may be one that is in use elsewhere.
-  throw new Mistake('INVALID_INPUT', [...path], 'A secret is "whsec_" and the base64 of 24 to 64 random bytes.')
+  throw wrong(path, 'A secret is "whsec_" and the base64 of 24 to 64 random bytes.')
 }
 
 export async function storeSecret(

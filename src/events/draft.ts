@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { newId, type TenantId } from '../../schema/ids.ts'
-import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
-import { Mistake, readAll } from '../mistake.ts'
+import { checkPublishable } from '../event-types/names.ts'
+import { NUL, type Optional, readText, wrong } from '../input.ts'
+import { readAll } from '../mistake.ts'
 import { payloadText } from './payload.ts'
 import type { NewEvent } from './write.ts'
 
@@ -26,10 +27,10 @@ export type Draft = NewEvent & {
 /** Checks what a producer sent; throws a `Mistake` whose path starts at `path`, or all that it found together. */
 export function draftEvent(input: PublishInput, path: readonly string[], now: Date, mostPayloadBytes: number): Draft {
   const { version, orderingKey, key, channels, payload } = readAll({
-    type: () => checkType(input.type, [...path, 'type']),
-    version: () => shortText(input.version, 64, [...path, 'version']),
-    orderingKey: () => shortText(input.orderingKey, 256, [...path, 'orderingKey']),
-    key: () => shortText(input.idempotencyKey, 256, [...path, 'idempotencyKey']),
+    type: () => checkPublishable(input.type, [...path, 'type']),
+    version: () => readShort(input.version, [...path, 'version'], 'A version', 64),
+    orderingKey: () => readShort(input.orderingKey, [...path, 'orderingKey'], 'An ordering key', 256),
+    key: () => readShort(input.idempotencyKey, [...path, 'idempotencyKey'], 'An idempotency key', 256),
     channels: () => checkChannels(input.channels ?? [], [...path, 'channels']),
     payload: () => payloadText(input, path, mostPayloadBytes),
   })
@@ -47,31 +48,18 @@ export function draftEvent(input: PublishInput, path: readonly string[], now: Da
   }
 }
 
-function checkType(type: string, path: string[]): void {
-  const nameFault = validateEventTypeName(type)
-  if (nameFault) throw new Mistake('INVALID_INPUT', path, nameFault)
-  if (!isReservedEventType(type)) return
-  const message = `"${type}" is reserved: Postrider itself publishes endpoint.* and delivery.*.`
-  throw new Mistake('RESERVED_EVENT_TYPE', path, message)
-}
-
-function shortText(value: string | null | undefined, most: number, path: readonly string[]): string | null {
-  if (value === null || value === undefined) return null
-  // Postgres text cannot hold U+0000, and a lone surrogate would silently become U+FFFD.
-  if (value.length === 0 || value.length > most || value.includes('\0') || !value.isWellFormed()) {
-    throw new Mistake('INVALID_INPUT', [...path], `Must be 1 to ${most} characters of valid Unicode without U+0000.`)
-  }
-  return value
+function readShort(text: Optional<string>, path: readonly string[], what: string, most: number): string | null {
+  return text === null || text === undefined ? null : readText(text, path, { what, least: 1, most, ...NUL })
 }
 
 const CHANNEL = /^[A-Za-z0-9_.:-]{1,128}$/
 
 function checkChannels(channels: readonly string[], path: readonly string[]): readonly string[] {
-  if (channels.length > 16) throw new Mistake('INVALID_INPUT', [...path], 'At most 16 channels are allowed.')
+  if (channels.length > 16) throw wrong(path, 'At most 16 channels are allowed.')
   channels.forEach((channel, index) => {
     if (CHANNEL.test(channel)) return
     const message = 'A channel has 1 to 128 letters, digits, "_", ".", ":" or "-".'
-    throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
+    throw wrong([...path, String(index)], message)
   })
   return channels
 }

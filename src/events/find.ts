@@ -1,17 +1,18 @@
 import { and, eq, inArray } from 'drizzle-orm'
 import type { EventId } from '../../schema/ids.ts'
 import { eventPayloads, events } from '../../schema/tables/events.ts'
+import { readPatterns } from '../endpoints/matching.ts'
 import { typeCondition } from '../endpoints/type-condition.ts'
+import { type Optional, readTimeRange, type TimeRangeInput } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { idsWithin } from '../postgres/time-range.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
-import { readEventTypes, readTimeRange, type TimeRangeInput } from './filter-fields.ts'
 
 export type Event = typeof events.$inferSelect
 
-export type EventFilterInput = TimeRangeInput & { types?: readonly string[] | null | undefined }
+export type EventFilterInput = TimeRangeInput & { types?: Optional<readonly string[]> }
 
 /** The events among these ids that can be seen. Without payloads: they stand apart. */
 export async function findEvents(orm: Orm, reach: Reach, ids: readonly EventId[]): Promise<Event[]> {
@@ -39,10 +40,10 @@ export async function findPayloads(
 export async function listEvents(
   orm: Orm,
   reach: Reach,
-  filter: EventFilterInput | null | undefined,
+  filter: Optional<EventFilterInput>,
   page: PageRequest,
 ): Promise<Page<Event>> {
-  const types = readEventTypes(filter?.types, ['filter', 'types'])
+  const types = readPatterns(filter?.types, ['filter', 'types'])
   const rows = await orm
     .select()
     .from(events)

@@ -1,3 +1,4 @@
+import { wrong } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 
 /** How deep arrays and objects of a payload may nest. */
@@ -87,7 +88,7 @@ export function payloadText(
 ): string {
   const given = input.payloadJson ?? undefined
   if ((given === undefined) === (input.payload === undefined)) {
-    throw new Mistake('INVALID_INPUT', [...path, 'payload'], 'Give exactly one of payload and payloadJson.')
+    throw wrong([...path, 'payload'], 'Give exactly one of payload and payloadJson.')
   }
   const field = given === undefined ? 'payload' : 'payloadJson'
   const text = given ?? writeJson(input.payload, [...path, 'payload'])

@@ -1,4 +1,5 @@
 import { newId } from '../../schema/ids.ts'
+import { wrong } from '../input.ts'
 import type { Log } from '../log.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
@@ -94,7 +95,7 @@ export function createPublisher(parts: PublisherContext): Publisher {
 
 export function batchTooLarge(events: number): Mistake {
   const message = `A batch holds at most ${MOST_PER_BATCH} events; this one has ${events}.`
-  return new Mistake('INVALID_INPUT', ['events'], message)
+  return wrong(['events'], message)
 }
 
 /** A mistake found while writing knows only the field; the caller wants to know which of its events. */

@@ -3,9 +3,10 @@ import type { ApiKey } from '../tenants/find-credentials.ts'
 import { builder } from './builder.ts'
 import { CredentialStateEnum } from './credential-state.ts'
 import { ScopeEnum } from './enums.ts'
-import { type Answer, payload, payloadOf } from './errors.ts'
+import { payload, payloadOf } from './errors.ts'
+import { listOf } from './lists.ts'
+import { payloadType, payloadWith } from './payloads.ts'
 import { NodeRef, TenantRef } from './refs.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 export const ApiKeyRef = builder.objectRef<ApiKey>('ApiKey').implement({
   description: 'A credential of the API. Its text is shown once, and kept nowhere.',
@@ -51,10 +52,7 @@ export const ApiKeyRef = builder.objectRef<ApiKey>('ApiKey').implement({
   }),
 })
 
-const ApiKeyConnection = builder.connectionObject(
-  { type: ApiKeyRef, name: 'ApiKeyConnection', description: 'A page of API keys, newest first.' },
-  { name: 'ApiKeyEdge', description: 'An API key and where it stands in its list.' },
-)
+const ApiKeyConnection = listOf(ApiKeyRef, 'API keys', 'An API key')
 
 const ApiKeyFilter = builder.inputType('ApiKeyFilter', {
   description: 'Which API keys: AND between the fields.',
@@ -106,35 +104,19 @@ const ApiKeyCreateInput = builder.inputType('ApiKeyCreateInput', {
   }),
 })
 
-const ApiKeyCreatePayload = builder
-  .objectRef<Answer<{ apiKey: ApiKey; key: string }>>('ApiKeyCreatePayload')
-  .implement({
-    description: 'The answer to `apiKeyCreate`.',
-    fields: (t) => ({
-      apiKey: t.expose('apiKey', {
-        type: ApiKeyRef,
-        nullable: true,
-        description: 'The new API key; null when it was refused.',
-      }),
-      key: t.exposeString('key', {
-        nullable: true,
-        description: 'Its text, `prk_…`, shown this once; null when it was refused.',
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
-    }),
-  })
-
-const ApiKeyRevokePayload = builder.objectRef<Answer<{ apiKey: ApiKey }>>('ApiKeyRevokePayload').implement({
-  description: 'The answer to `apiKeyRevoke`.',
-  fields: (t) => ({
-    apiKey: t.expose('apiKey', {
-      type: ApiKeyRef,
-      nullable: true,
-      description: 'The API key as it is now; null when the call was refused.',
-    }),
-    userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+const ApiKeyCreatePayload = payloadType<{ apiKey: ApiKey; key: string }>('apiKeyCreate', (t) => ({
+  apiKey: t.expose('apiKey', {
+    type: ApiKeyRef,
+    nullable: true,
+    description: 'The new API key; null when it was refused.',
   }),
-})
+  key: t.exposeString('key', {
+    nullable: true,
+    description: 'Its text, `prk_…`, shown this once; null when it was refused.',
+  }),
+}))
+
+const ApiKeyRevokePayload = payloadWith('apiKey', ApiKeyRef, 'apiKeyRevoke', 'The API key as it is now')
 
 builder.mutationFields((t) => ({
   apiKeyCreate: t.field({

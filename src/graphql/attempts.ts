@@ -3,6 +3,7 @@ import type { Attempt } from '../attempts/find.ts'
 import { responseBody, responseText } from '../attempts/response-body.ts'
 import { builder } from './builder.ts'
 import { AttemptErrorClassEnum, AttemptTriggerEnum, HttpMethodEnum } from './enums.ts'
+import { WHOSE } from './lists.ts'
 import { AttemptConnection, AttemptRef, DeliveryRef, NodeRef } from './refs.ts'
 
 export const HeaderRef = builder.objectRef<[name: string, value: string]>('Header').implement({
@@ -162,7 +163,7 @@ export const AttemptFilter = builder.inputType('AttemptFilter', {
       type: [AttemptErrorClassEnum],
       description: 'With one of these errors, like `[TIMEOUT, RESET]`.',
     }),
-    statusCodes: t.intList({ description: 'Answered with one of these statuses, like `[500, 503]`.' }),
+    statusCodes: t.intList({ description: 'Answered with one of these statuses, each 100 to 999, like `[500, 503]`.' }),
     since: t.field({ type: 'DateTime', description: 'Started at this moment or later.' }),
     until: t.field({ type: 'DateTime', description: 'Begun before this moment.' }),
   }),
@@ -176,7 +177,7 @@ builder.queryField('attempts', (t) =>
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: AttemptFilter, description: 'Which of them.' }),
       },

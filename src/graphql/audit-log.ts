@@ -2,6 +2,7 @@ import { type ApiKeyId, type PortalSessionId, publicId } from '../../schema/ids.
 import type { AuditEntry } from '../audit/find.ts'
 import { builder } from './builder.ts'
 import { ActorKindEnum, AuditActionEnum } from './enums.ts'
+import { WHOSE } from './lists.ts'
 import { AuditEntryConnection, AuditEntryRef, NodeRef, TenantRef } from './refs.ts'
 
 const ActorRef = builder.objectRef<AuditEntry>('AuditActor').implement({
@@ -87,7 +88,7 @@ builder.queryField('auditLog', (t) =>
       authScopes: { admin: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: AuditLogFilter, description: 'Which of them.' }),
       },

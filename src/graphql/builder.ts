@@ -78,6 +78,9 @@ export const builder = new SchemaBuilder<Types>({
   },
 })
 
+/** What Pothos makes of `Types`. */
+export type ApiTypes = typeof builder extends PothosSchemaTypes.SchemaBuilder<infer All> ? All : never
+
 function allowedTo(viewer: Viewer): Record<FieldScope, boolean> {
   const entries = Object.entries(SCOPES_OF_FIELDS).map(([scope, { allows }]) => [scope, allows(viewer)])
   return Object.fromEntries(entries)

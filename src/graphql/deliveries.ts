@@ -3,8 +3,10 @@ import { triggerOf, waitingFor } from '../deliveries/find.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
 import { AttemptTriggerEnum, DeliveryStateEnum, DeliveryWaitEnum, FailedReasonEnum } from './enums.ts'
-import { type Answer, payloadOf } from './errors.ts'
+import { payloadOf } from './errors.ts'
+import { WHOSE } from './lists.ts'
 import { find } from './loaders.ts'
+import { payloadType } from './payloads.ts'
 import {
   AttemptConnection,
   AttemptRef,
@@ -14,7 +16,6 @@ import {
   EventRef,
   NodeRef,
 } from './refs.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 DeliveryRef.implement({
   description: 'One event to be delivered to one endpoint.',
@@ -116,19 +117,14 @@ builder.objectFields(DeliveryRef, (t) => ({
 
 /** The answer to a mutation about one delivery, which is read anew. */
 export function deliveryPayload(mutation: string) {
-  const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
-  return builder.objectRef<Answer<{ deliveryId: DeliveryId }>>(name).implement({
-    description: `The answer to \`${mutation}\`.`,
-    fields: (t) => ({
-      delivery: t.field({
-        type: DeliveryRef,
-        nullable: true,
-        description: 'The delivery as it is now; null when the call was refused.',
-        resolve: ({ deliveryId }, _, { loaders }) => (deliveryId === null ? null : loaders.delivery.load(deliveryId)),
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+  return payloadType<{ deliveryId: DeliveryId }>(mutation, (t) => ({
+    delivery: t.field({
+      type: DeliveryRef,
+      nullable: true,
+      description: 'The delivery as it is now; null when the call was refused.',
+      resolve: ({ deliveryId }, _, { loaders }) => (deliveryId === null ? null : loaders.delivery.load(deliveryId)),
     }),
-  })
+  }))
 }
 
 const DeliveryRetryPayload = deliveryPayload('deliveryRetry')
@@ -187,7 +183,7 @@ builder.queryFields((t) => ({
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: DeliveryFilter, description: 'Which of them.' }),
       },

@@ -3,9 +3,9 @@ import { builder } from './builder.ts'
 import { deliveryPayload } from './deliveries.ts'
 import { CREDENTIAL_FIELDS } from './endpoint-credentials.ts'
 import { HttpMethodEnum, OnBlockedEnum, OrderingEnum } from './enums.ts'
-import { type Answer, payload, payloadOf } from './errors.ts'
+import { payload, payloadOf } from './errors.ts'
+import { payloadType, payloadWith } from './payloads.ts'
 import { EndpointRef } from './refs.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 const ATTEMPTS =
   'How many attempts there are, with the first: 1 to 100. All waits together take at most 19 days, where POSTRIDER_BODY_RETENTION_DAYS is 30.'
@@ -130,44 +130,24 @@ const EndpointUpdateInput = builder.inputType('EndpointUpdateInput', {
   }),
 })
 
-const EndpointCreatePayload = builder
-  .objectRef<Answer<{ endpoint: Endpoint; secret: string }>>('EndpointCreatePayload')
-  .implement({
-    description: 'The answer to `endpointCreate`.',
-    fields: (t) => ({
-      endpoint: t.expose('endpoint', {
-        type: EndpointRef,
-        nullable: true,
-        description: 'The new endpoint; null when it was refused.',
-      }),
-      secret: t.exposeString('secret', {
-        nullable: true,
-        description: 'Its signing secret, `whsec_…`, in the clear this once; null when it was refused.',
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
-    }),
-  })
+const EndpointCreatePayload = payloadType<{ endpoint: Endpoint; secret: string }>('endpointCreate', (t) => ({
+  endpoint: t.expose('endpoint', {
+    type: EndpointRef,
+    nullable: true,
+    description: 'The new endpoint; null when it was refused.',
+  }),
+  secret: t.exposeString('secret', {
+    nullable: true,
+    description: 'Its signing secret, `whsec_…`, in the clear this once; null when it was refused.',
+  }),
+}))
 
-function endpointPayload(mutation: string, what: string) {
-  const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
-  return builder.objectRef<Answer<{ endpoint: Endpoint }>>(name).implement({
-    description: `The answer to \`${mutation}\`.`,
-    fields: (t) => ({
-      endpoint: t.expose('endpoint', {
-        type: EndpointRef,
-        nullable: true,
-        description: `${what}; null when the call was refused.`,
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
-    }),
-  })
-}
-
-const EndpointUpdatePayload = endpointPayload('endpointUpdate', 'The endpoint as it is now')
-const EndpointPausePayload = endpointPayload('endpointPause', 'The endpoint as it is now')
-const EndpointResumePayload = endpointPayload('endpointResume', 'The endpoint as it is now')
+const NOW = 'The endpoint as it is now'
+const EndpointUpdatePayload = payloadWith('endpoint', EndpointRef, 'endpointUpdate', NOW)
+const EndpointPausePayload = payloadWith('endpoint', EndpointRef, 'endpointPause', NOW)
+const EndpointResumePayload = payloadWith('endpoint', EndpointRef, 'endpointResume', NOW)
 const EndpointTestPayload = deliveryPayload('endpointTest')
-const EndpointDeletePayload = endpointPayload('endpointDelete', 'The endpoint as it was')
+const EndpointDeletePayload = payloadWith('endpoint', EndpointRef, 'endpointDelete', 'The endpoint as it was')
 
 const ID = { required: true, description: 'The endpoint, `ep_…`.' } as const
 

@@ -3,9 +3,9 @@ import type { Endpoint } from '../endpoints/find.ts'
 import type { RevealedSecret } from '../endpoints/reveal-secret.ts'
 import { DEFAULT_OVERLAP_SECONDS } from '../endpoints/rotate-secret.ts'
 import { builder } from './builder.ts'
-import { type Answer, payloadOf } from './errors.ts'
+import { payloadOf } from './errors.ts'
+import { payloadType } from './payloads.ts'
 import { EndpointRef, NodeRef, SecretRef } from './refs.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 const SIGNS_UNTIL =
   'Until when it signs: after that receivers need not know it any more. Null for the newest, which signs until it is replaced.'
@@ -46,42 +46,36 @@ const RevealedSecretRef = builder.objectRef<RevealedSecret>('RevealedSecret').im
   }),
 })
 
-const EndpointRotateSecretPayload = builder
-  .objectRef<Answer<{ endpoint: Endpoint; secret: string }>>('EndpointRotateSecretPayload')
-  .implement({
-    description: 'The answer to `endpointRotateSecret`.',
-    fields: (t) => ({
-      endpoint: t.expose('endpoint', {
-        type: EndpointRef,
-        nullable: true,
-        description: 'The endpoint as it is now; null when the call was refused.',
-      }),
-      secret: t.exposeString('secret', {
-        nullable: true,
-        description: 'The new signing secret, `whsec_…`, in the clear this once; null when the call was refused.',
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+const EndpointRotateSecretPayload = payloadType<{ endpoint: Endpoint; secret: string }>(
+  'endpointRotateSecret',
+  (t) => ({
+    endpoint: t.expose('endpoint', {
+      type: EndpointRef,
+      nullable: true,
+      description: 'The endpoint as it is now; null when the call was refused.',
     }),
-  })
+    secret: t.exposeString('secret', {
+      nullable: true,
+      description: 'The new signing secret, `whsec_…`, in the clear this once; null when the call was refused.',
+    }),
+  }),
+)
 
-const EndpointRevealSecretPayload = builder
-  .objectRef<Answer<{ endpoint: Endpoint; secrets: RevealedSecret[] }>>('EndpointRevealSecretPayload')
-  .implement({
-    description: 'The answer to `endpointRevealSecret`.',
-    fields: (t) => ({
-      endpoint: t.expose('endpoint', {
-        type: EndpointRef,
-        nullable: true,
-        description: 'The endpoint; null when the call was refused.',
-      }),
-      secrets: t.expose('secrets', {
-        type: [RevealedSecretRef],
-        nullable: { list: true, items: false },
-        description: 'All its secrets that sign, newest first; null when the call was refused.',
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+const EndpointRevealSecretPayload = payloadType<{ endpoint: Endpoint; secrets: RevealedSecret[] }>(
+  'endpointRevealSecret',
+  (t) => ({
+    endpoint: t.expose('endpoint', {
+      type: EndpointRef,
+      nullable: true,
+      description: 'The endpoint; null when the call was refused.',
     }),
-  })
+    secrets: t.expose('secrets', {
+      type: [RevealedSecretRef],
+      nullable: { list: true, items: false },
+      description: 'All its secrets that sign, newest first; null when the call was refused.',
+    }),
+  }),
+)
 
 const ID = { required: true, description: 'The endpoint, `ep_…`.' } as const
 

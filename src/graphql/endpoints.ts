@@ -14,6 +14,7 @@ import {
   OnBlockedEnum,
   OrderingEnum,
 } from './enums.ts'
+import { WHOSE } from './lists.ts'
 import { find } from './loaders.ts'
 import { DeliveryConnection, DeliveryRef, EndpointConnection, EndpointRef, NodeRef, TenantRef } from './refs.ts'
 import { tenantOf } from './tenants.ts'
@@ -196,7 +197,7 @@ builder.queryFields((t) => ({
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: EndpointFilter, description: 'Which of them.' }),
       },

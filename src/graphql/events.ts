@@ -5,11 +5,12 @@ import { Mistake, mistakesIn } from '../mistake.ts'
 import { readPage } from '../postgres/keyset.ts'
 import { builder } from './builder.ts'
 import { type Answer, payloadOf, userError } from './errors.ts'
+import { WHOSE } from './lists.ts'
 import { find } from './loaders.ts'
+import { payloadType } from './payloads.ts'
 import { DeliveryConnection, DeliveryRef, EventConnection, EventRef, NodeRef, TenantRef } from './refs.ts'
 import { selectsOnly } from './selection.ts'
 import { tenantOf } from './tenants.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 EventRef.implement({
   description: 'Something that happened: type, payload, when. It never changes.',
@@ -125,9 +126,9 @@ const EventPublishInput = builder.inputType('EventPublishInput', {
 /** What an event's id tells by itself. */
 const FROM_ID = ['__typename', 'id', 'acceptedAt']
 
-const EventPublishPayload = builder.objectRef<Answer<Published>>('EventPublishPayload').implement({
-  description: 'The answer to `eventPublish`, and to each event of `eventPublishBatch`.',
-  fields: (t) => ({
+const EventPublishPayload = payloadType<Published>(
+  'eventPublish',
+  (t) => ({
     event: t.field({
       type: EventRef,
       nullable: true,
@@ -143,39 +144,30 @@ const EventPublishPayload = builder.objectRef<Answer<Published>>('EventPublishPa
       description:
         'Whether its idempotency key was used before: then `event` is the first one, and nothing was published. Null when refused.',
     }),
-    userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
   }),
-})
+  { what: 'The answer to `eventPublish`, and to each event of `eventPublishBatch`.' },
+)
 
-const EventPublishBatchPayload = builder
-  .objectRef<Answer<{ results: (Published | Mistake)[] }>>('EventPublishBatchPayload')
-  .implement({
-    description: 'The answer to `eventPublishBatch`.',
-    fields: (t) => ({
-      results: t.field({
-        type: [EventPublishPayload],
-        description: 'One for each event, in the same order; none when the batch as a whole was refused.',
-        resolve: ({ results }) => (results ?? []).map(answerOf),
-      }),
-      userErrors: t.expose('userErrors', {
-        type: [UserErrorRef],
-        description: 'What was wrong with the batch as a whole.',
-      }),
+const EventPublishBatchPayload = payloadType<{ results: (Published | Mistake)[] }>(
+  'eventPublishBatch',
+  (t) => ({
+    results: t.field({
+      type: [EventPublishPayload],
+      description: 'One for each event, in the same order; none when the batch as a whole was refused.',
+      resolve: ({ results }) => (results ?? []).map(answerOf),
     }),
-  })
-
-const EventExpungePayload = builder.objectRef<Answer<{ eventId: EventId }>>('EventExpungePayload').implement({
-  description: 'The answer to `eventExpunge`.',
-  fields: (t) => ({
-    event: t.field({
-      type: EventRef,
-      nullable: true,
-      description: 'What is left of the event; null when the call was refused.',
-      resolve: ({ eventId }, _, { loaders }) => (eventId === null ? null : loaders.event.load(eventId)),
-    }),
-    userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
   }),
-})
+  { userErrors: 'What was wrong with the batch as a whole.' },
+)
+
+const EventExpungePayload = payloadType<{ eventId: EventId }>('eventExpunge', (t) => ({
+  event: t.field({
+    type: EventRef,
+    nullable: true,
+    description: 'What is left of the event; null when the call was refused.',
+    resolve: ({ eventId }, _, { loaders }) => (eventId === null ? null : loaders.event.load(eventId)),
+  }),
+}))
 
 function answerOf(result: Published | Mistake): Answer<Published> {
   return result instanceof Mistake
@@ -238,7 +230,7 @@ builder.queryFields((t) => ({
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: EventFilter, description: 'Which of them.' }),
       },

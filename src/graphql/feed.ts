@@ -1,6 +1,7 @@
 import type { FeedGapReason, FeedItem } from '../attempts/feed.ts'
 import { AttemptFilter } from './attempts.ts'
 import { builder } from './builder.ts'
+import { WHOSE } from './lists.ts'
 import { AttemptRef } from './refs.ts'
 
 type ItemOf<Kind extends FeedItem['kind']> = Extract<FeedItem, { kind: Kind }>
@@ -58,7 +59,7 @@ builder.subscriptionField('deliveryAttempts', (t) =>
     authScopes: { read: true },
     args: {
       tenant: t.arg.string({
-        description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+        description: WHOSE,
       }),
       filter: t.arg({ type: AttemptFilter, description: 'Which attempts.' }),
       after: t.arg.string({ description: 'The last cursor you have. Absent: from now on.' }),
@@ -76,7 +77,7 @@ builder.queryField('feedCursor', (t) =>
     authScopes: { read: true },
     args: {
       tenant: t.arg.string({
-        description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+        description: WHOSE,
       }),
     },
     resolve: (_, { tenant }, { viewer, attempts }) => attempts.feedCursor(viewer, tenant),

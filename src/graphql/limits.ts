@@ -14,12 +14,13 @@ import {
   type ValidationContext,
   type ValidationRule,
   ValuesOfCorrectTypeRule,
+  VariablesInAllowedPositionRule,
   validate,
 } from 'graphql'
 import type { Plugin } from 'graphql-yoga'
 import { type ErrorCode, isErrorCode } from '../../schema/error-codes.ts'
 import { refusal } from './errors.ts'
-import { valuesOfCorrectType } from './literals.ts'
+import { valuesOfCorrectType, variablesInAllowedPosition } from './literals.ts'
 import { faultsInVariables, type Operation } from './variables.ts'
 
 /** How large a document may be. Introspection as GraphiQL sends it has a depth of 15 and some 300 tokens. */
@@ -33,6 +34,8 @@ export const LIMITS = {
   cost: 50_000,
 }
 const MOST_ERRORS = 20
+/** GraphQL's own rules, in whose place ours stand. */
+const OVERHEARD: readonly ValidationRule[] = [ValuesOfCorrectTypeRule, VariablesInAllowedPositionRule]
 
 /** Throws for a document that is too long to be looked at; large values belong into variables. */
 export function refuseLongDocument(document: unknown): void {
@@ -80,9 +83,10 @@ export function createLimits({ introspection }: { introspection: boolean }): Plu
     onValidate({ addValidationRule, setValidationFn }) {
       addValidationRule(documentLimits)
       addValidationRule(valuesOfCorrectType({ hideNames }))
+      addValidationRule(variablesInAllowedPosition)
       if (hideNames) addValidationRule(NoSchemaIntrospectionCustomRule)
       setValidationFn((schema, document, given, _typeInfo, options) => {
-        const rules = (given as ValidationRule[]).filter((rule) => rule !== ValuesOfCorrectTypeRule)
+        const rules = (given as ValidationRule[]).filter((rule) => !OVERHEARD.includes(rule))
         const errors = validate(schema, document, rules, {
           ...options,
           maxErrors: MOST_ERRORS,

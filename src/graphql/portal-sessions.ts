@@ -4,10 +4,11 @@ import type { PortalSession } from '../tenants/find-credentials.ts'
 import { ApiKeyRef } from './api-keys.ts'
 import { builder } from './builder.ts'
 import { CredentialStateEnum } from './credential-state.ts'
-import { type Answer, payload, payloadOf } from './errors.ts'
+import { payload, payloadOf } from './errors.ts'
+import { listOf, WHOSE } from './lists.ts'
+import { payloadType, payloadWith } from './payloads.ts'
 import { NodeRef, TenantRef } from './refs.ts'
 import { tenantOf } from './tenants.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 const PortalScopeEnum = builder.enumType('PortalScope', {
   description: 'What a portal session may do, within its tenant.',
@@ -55,10 +56,7 @@ const PortalSessionRef = builder.objectRef<PortalSession>('PortalSession').imple
   }),
 })
 
-const PortalSessionConnection = builder.connectionObject(
-  { type: PortalSessionRef, name: 'PortalSessionConnection', description: 'A page of portal sessions, newest first.' },
-  { name: 'PortalSessionEdge', description: 'A portal session and where it stands in its list.' },
-)
+const PortalSessionConnection = listOf(PortalSessionRef, 'portal sessions', 'A portal session')
 
 const PortalSessionFilter = builder.inputType('PortalSessionFilter', {
   description: 'Which portal sessions.',
@@ -76,7 +74,7 @@ builder.queryField('portalSessions', (t) =>
       authScopes: { admin: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: PortalSessionFilter, description: 'Which of them.' }),
       },
@@ -100,38 +98,28 @@ const PortalSessionCreateInput = builder.inputType('PortalSessionCreateInput', {
   }),
 })
 
-const PortalSessionCreatePayload = builder
-  .objectRef<Answer<{ portalSession: PortalSession; token: string }>>('PortalSessionCreatePayload')
-  .implement({
-    description: 'The answer to `portalSessionCreate`.',
-    fields: (t) => ({
-      portalSession: t.expose('portalSession', {
-        type: PortalSessionRef,
-        nullable: true,
-        description: 'The new portal session; null when it was refused.',
-      }),
-      token: t.exposeString('token', {
-        nullable: true,
-        description:
-          'Its text, `prs_…`, shown this once: for `authorization: Bearer prs_…`, as an API key. Null when it was refused.',
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
+const PortalSessionCreatePayload = payloadType<{ portalSession: PortalSession; token: string }>(
+  'portalSessionCreate',
+  (t) => ({
+    portalSession: t.expose('portalSession', {
+      type: PortalSessionRef,
+      nullable: true,
+      description: 'The new portal session; null when it was refused.',
     }),
-  })
+    token: t.exposeString('token', {
+      nullable: true,
+      description:
+        'Its text, `prs_…`, shown this once: for `authorization: Bearer prs_…`, as an API key. Null when it was refused.',
+    }),
+  }),
+)
 
-const PortalSessionRevokePayload = builder
-  .objectRef<Answer<{ portalSession: PortalSession }>>('PortalSessionRevokePayload')
-  .implement({
-    description: 'The answer to `portalSessionRevoke`.',
-    fields: (t) => ({
-      portalSession: t.expose('portalSession', {
-        type: PortalSessionRef,
-        nullable: true,
-        description: 'The portal session as it is now; null when the call was refused.',
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
-    }),
-  })
+const PortalSessionRevokePayload = payloadWith(
+  'portalSession',
+  PortalSessionRef,
+  'portalSessionRevoke',
+  'The portal session as it is now',
+)
 
 builder.mutationFields((t) => ({
   portalSessionCreate: t.field({

@@ -7,6 +7,7 @@ import type { Event } from '../events/find.ts'
 import type { Replay } from '../replays/find.ts'
 import type { Tenant } from '../tenants/find.ts'
 import { builder } from './builder.ts'
+import { listOf } from './lists.ts'
 
 /** The objects of the API and their lists, declared before their fields because they point to each other. */
 
@@ -21,25 +22,13 @@ export const ReplayRef = builder.objectRef<Replay>('Replay')
 export const SecretRef = builder.objectRef<Secret>('Secret')
 export const AuditEntryRef = builder.objectRef<AuditEntry>('AuditEntry')
 
-export const EndpointConnection = builder.connectionObject(
-  { type: EndpointRef, name: 'EndpointConnection', description: 'A page of endpoints, newest first.' },
-  { name: 'EndpointEdge', description: 'An endpoint and where it stands in its list.' },
-)
+export const EndpointConnection = listOf(EndpointRef, 'endpoints', 'An endpoint')
 
-export const EventConnection = builder.connectionObject(
-  { type: EventRef, name: 'EventConnection', description: 'A page of events, newest first.' },
-  { name: 'EventEdge', description: 'An event and where it stands in its list.' },
-)
+export const EventConnection = listOf(EventRef, 'events', 'An event')
 
-export const DeliveryConnection = builder.connectionObject(
-  { type: DeliveryRef, name: 'DeliveryConnection', description: 'A page of deliveries, newest first.' },
-  { name: 'DeliveryEdge', description: 'A delivery and where it stands in its list.' },
-)
+export const DeliveryConnection = listOf(DeliveryRef, 'deliveries', 'A delivery')
 
-export const ReplayConnection = builder.connectionObject(
-  { type: ReplayRef, name: 'ReplayConnection', description: 'A page of replays, newest first.' },
-  { name: 'ReplayEdge', description: 'A replay and where it stands in its list.' },
-)
+export const ReplayConnection = listOf(ReplayRef, 'replays', 'A replay')
 
 export const AttemptConnection = builder.connectionObject(
   {

@@ -10,10 +10,11 @@ import {
   ReplayStateEnum,
   ReplayWarningEnum,
 } from './enums.ts'
-import { type Answer, payload } from './errors.ts'
+import { payload } from './errors.ts'
+import { WHOSE } from './lists.ts'
 import { find } from './loaders.ts'
+import { payloadWith } from './payloads.ts'
 import { NodeRef, ReplayConnection, ReplayRef, TenantRef } from './refs.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 ReplayRef.implement({
   description:
@@ -167,7 +168,7 @@ builder.queryFields((t) => ({
       authScopes: { read: true },
       args: {
         tenant: t.arg.string({
-          description: 'The tenant’s key. Absent: the API key’s own, or `default`. Instance-wide ADMIN: `*` for all.',
+          description: WHOSE,
         }),
         filter: t.arg({ type: ReplayFilter, description: 'Which of them.' }),
       },
@@ -184,23 +185,10 @@ builder.queryFields((t) => ({
   }),
 }))
 
-function replayPayload(name: string, mutation: string, what: string) {
-  return builder.objectRef<Answer<{ replay: Replay }>>(name).implement({
-    description: `The answer to \`${mutation}\`.`,
-    fields: (t) => ({
-      replay: t.expose('replay', {
-        type: ReplayRef,
-        nullable: true,
-        description: `${what}; null when the call was refused.`,
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
-    }),
-  })
-}
-
-const ReplayStartPayload = replayPayload('ReplayStartPayload', 'replayStart', 'The new replay')
-const ReplayCancelPayload = replayPayload(
-  'ReplayCancelPayload',
+const ReplayStartPayload = payloadWith('replay', ReplayRef, 'replayStart', 'The new replay')
+const ReplayCancelPayload = payloadWith(
+  'replay',
+  ReplayRef,
   'replayCancel',
   'The replay as it is now: `redelivered` may still count what is being taken back; `replayProgress` ends with what it comes to',
 )

@@ -1,10 +1,10 @@
 import { publicId, type TenantId } from '../../schema/ids.ts'
-import type { Tenant } from '../tenants/find.ts'
 import { builder } from './builder.ts'
-import { type Answer, payload } from './errors.ts'
+import { payload } from './errors.ts'
+import { listOf } from './lists.ts'
 import type { Loaders } from './loaders.ts'
+import { payloadWith } from './payloads.ts'
 import { NodeRef, TenantRef } from './refs.ts'
-import { USER_ERRORS, UserErrorRef } from './user-error.ts'
 
 TenantRef.implement({
   description:
@@ -34,10 +34,7 @@ export async function tenantOf({ tenantId }: { tenantId: TenantId }, loaders: Lo
   return tenant
 }
 
-const TenantConnection = builder.connectionObject(
-  { type: TenantRef, name: 'TenantConnection', description: 'A page of tenants, newest first.' },
-  { name: 'TenantEdge', description: 'A tenant and where it stands in its list.' },
-)
+const TenantConnection = listOf(TenantRef, 'tenants', 'A tenant')
 
 builder.queryFields((t) => ({
   tenant: t.field({
@@ -83,23 +80,9 @@ const TenantUpdateInput = builder.inputType('TenantUpdateInput', {
   fields: (t) => ({ name: t.string({ description: `${NAME} Null: none.` }) }),
 })
 
-function tenantPayload(name: string, mutation: string, what: string) {
-  return builder.objectRef<Answer<{ tenant: Tenant }>>(name).implement({
-    description: `The answer to \`${mutation}\`.`,
-    fields: (t) => ({
-      tenant: t.expose('tenant', {
-        type: TenantRef,
-        nullable: true,
-        description: `${what}; null when the call was refused.`,
-      }),
-      userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
-    }),
-  })
-}
-
-const TenantCreatePayload = tenantPayload('TenantCreatePayload', 'tenantCreate', 'The new tenant')
-const TenantUpdatePayload = tenantPayload('TenantUpdatePayload', 'tenantUpdate', 'The tenant as it is now')
-const TenantDeletePayload = tenantPayload('TenantDeletePayload', 'tenantDelete', 'The tenant as it was')
+const TenantCreatePayload = payloadWith('tenant', TenantRef, 'tenantCreate', 'The new tenant')
+const TenantUpdatePayload = payloadWith('tenant', TenantRef, 'tenantUpdate', 'The tenant as it is now')
+const TenantDeletePayload = payloadWith('tenant', TenantRef, 'tenantDelete', 'The tenant as it was')
 
 const ID = { required: true, description: 'The tenant, `ten_…`.' } as const
 

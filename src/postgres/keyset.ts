@@ -1,13 +1,13 @@
 import { asc, desc, gt, lt, type SQL } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import { Mistake } from '../mistake.ts'
+import { type NumberRange, type Optional, readWhole, wrong } from '../input.ts'
 
 /** Lists are read newest first, page by page, by the id after which (or before which) the page begins. */
 export type PageInput = {
-  first?: number | null | undefined
-  after?: string | null | undefined
-  last?: number | null | undefined
-  before?: string | null | undefined
+  first?: Optional<number>
+  after?: Optional<string>
+  last?: Optional<number>
+  before?: Optional<string>
 }
 
 /** A page that was asked for and can be read. `backward`: the last rows before a cursor instead of the first after one. */
@@ -20,19 +20,16 @@ export type Page<Row> = {
 
 export const DEFAULT_PAGE_SIZE = 20
 export const MOST_PAGE_SIZE = 100
+export const PAGE_SIZE: NumberRange = { from: 0, to: MOST_PAGE_SIZE, unit: 'entries', like: DEFAULT_PAGE_SIZE }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 export function readPage({ first, after, last, before }: PageInput): PageRequest {
   if (typeof first === 'number' && typeof last === 'number') {
-    throw new Mistake('INVALID_INPUT', ['last'], 'Give first or last, not both.')
+    throw wrong(['last'], 'Give first or last, not both.')
   }
   const backward = typeof last === 'number'
-  const size = last ?? first ?? DEFAULT_PAGE_SIZE
-  if (!Number.isInteger(size) || size < 0 || size > MOST_PAGE_SIZE) {
-    const message = `A page holds 0 to ${MOST_PAGE_SIZE} entries; ${size} were asked for.`
-    throw new Mistake('INVALID_INPUT', [backward ? 'last' : 'first'], message)
-  }
+  const size = readWhole(last ?? first ?? DEFAULT_PAGE_SIZE, PAGE_SIZE, [backward ? 'last' : 'first'])
   return { size, backward, after: readCursor(after, 'after'), before: readCursor(before, 'before') }
 }
 
@@ -72,14 +69,10 @@ export function toPage<Row extends { id: string }>(rows: readonly Row[], page: P
   }
 }
 
-function readCursor(text: string | null | undefined, argument: 'after' | 'before'): string | null {
+function readCursor(text: Optional<string>, argument: 'after' | 'before'): string | null {
   if (text === null || text === undefined) return null
   const hex = Buffer.from(text, 'base64url').toString('hex')
   const id = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
   if (UUID.test(id) && cursorOf(id) === text) return id
-  throw new Mistake(
-    'INVALID_INPUT',
-    [argument],
-    'This is not a cursor of this list: give one from pageInfo or an edge.',
-  )
+  throw wrong([argument], 'This is not a cursor of this list: give one from pageInfo or an edge.')
 }

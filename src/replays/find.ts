@@ -2,7 +2,7 @@ import { and, inArray } from 'drizzle-orm'
 import type { ReplayId } from '../../schema/ids.ts'
 import type { ReplayState } from '../../schema/states.ts'
 import { replays } from '../../schema/tables/replays.ts'
-import { readList } from '../events/filter-fields.ts'
+import { type Optional, readList } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import type { Reach } from '../tenants/access.ts'
@@ -10,7 +10,7 @@ import { inReach } from '../tenants/reach.ts'
 
 export type Replay = typeof replays.$inferSelect
 
-export type ReplayFilterInput = { states?: readonly ReplayState[] | null | undefined }
+export type ReplayFilterInput = { states?: Optional<readonly ReplayState[]> }
 
 /** The replays among these ids that can be seen. */
 export async function findReplays(orm: Orm, reach: Reach, ids: readonly ReplayId[]): Promise<Replay[]> {
@@ -24,7 +24,7 @@ export async function findReplays(orm: Orm, reach: Reach, ids: readonly ReplayId
 export async function listReplays(
   orm: Orm,
   reach: Reach,
-  filter: ReplayFilterInput | null | undefined,
+  filter: Optional<ReplayFilterInput>,
   page: PageRequest,
 ): Promise<Page<Replay>> {
   const states = readList(filter?.states, ['filter', 'states'])

@@ -1,26 +1,19 @@
 import { and, eq, inArray } from 'drizzle-orm'
-import {
-  type EndpointId,
-  highestIdAt,
-  lowestIdAt,
-  parsePublicId,
-  publicId,
-  type TenantId,
-  timeOf,
-} from '../../schema/ids.ts'
+import { type EndpointId, highestIdAt, lowestIdAt, parsePublicId, type TenantId, timeOf } from '../../schema/ids.ts'
 import type { EndpointState } from '../../schema/states.ts'
 import { endpoints } from '../../schema/tables/endpoints.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { type DeliveryFilterInput, deliveryCondition } from '../deliveries/find.ts'
-import { readId, readIds, readTimeRange } from '../events/filter-fields.ts'
+import { endpointNotFound } from '../endpoints/find.ts'
+import { type Optional, readId, readIds, readTimeRange, wrong } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 
-export type MissedInput = { endpointId: string; since: Date; until?: Date | null | undefined }
+export type MissedInput = { endpointId: string; since: Date; until?: Optional<Date> }
 /** Exactly one of them. */
 export type ReplaySelectInput = {
-  deliveries?: DeliveryFilterInput | null | undefined
-  missed?: MissedInput | null | undefined
+  deliveries?: Optional<DeliveryFilterInput>
+  missed?: Optional<MissedInput>
 }
 
 export type Missed = { endpointId: EndpointId; since: Date; until: Date | null }
@@ -31,7 +24,7 @@ export const PATH = ['input', 'select']
 export function readSelection({ deliveries, missed }: ReplaySelectInput): StoredSelection {
   if (deliveries) return { deliveries: readFilter(deliveries, [...PATH, 'deliveries']) }
   if (missed) return { missed: readMissed(missed, [...PATH, 'missed']) }
-  throw new Mistake('INVALID_INPUT', PATH, 'Give deliveries or missed.')
+  throw wrong(PATH, 'Give deliveries or missed.')
 }
 
 function readFilter(filter: DeliveryFilterInput, path: readonly string[]) {
@@ -39,7 +32,7 @@ function readFilter(filter: DeliveryFilterInput, path: readonly string[]) {
   if (filter.states?.every((state) => state === 'PENDING')) {
     const message =
       'What is PENDING is on its way already, and a replay leaves it alone. Give other states, or leave them out.'
-    throw new Mistake('INVALID_INPUT', [...path, 'states'], message)
+    throw wrong([...path, 'states'], message)
   }
   const { since, until, ...lists } = filter
   const given = Object.entries(lists).filter(([, list]) => list !== null && list !== undefined)
@@ -89,7 +82,7 @@ export async function namedEndpoints(
   const byId = new Map(rows.map((row) => [row.id, row]))
   ids.forEach((id, index) => {
     const row = byId.get(id)
-    if (!row) throw new Mistake('NOT_FOUND', pathOf(index), `There is no endpoint ${publicId('ep', id)}.`)
+    if (!row) throw endpointNotFound(id, pathOf(index))
     if (row.deletedAt === null) return
     const message = 'This endpoint was deleted, and its secrets with it: nothing can be sent to it. Leave it out.'
     throw new Mistake('ENDPOINT_DELETED', pathOf(index), message)

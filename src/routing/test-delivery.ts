@@ -3,7 +3,8 @@ import { type DeliveryId, deliveryIdOf, type EndpointId, newId, publicId, type T
 import { recordActionIn } from '../audit/record.ts'
 import { placesOf } from '../deliveries/admission.ts'
 import { deliverTicket, lockAllowances, saveSlots, setBacklog } from '../deliveries/admit.ts'
-import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
+import { endpointNotFound } from '../endpoints/find.ts'
+import { checkPublishable, isReservedEventType } from '../event-types/names.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -30,19 +31,10 @@ export async function testEndpoint(
   id: EndpointId,
   type: string | null,
 ): Promise<DeliveryId> {
-  if (type !== null) checkType(type)
+  if (type !== null) checkPublishable(type, ['type'])
   const delivery = await again(() => context.db.transaction((tx) => createTest(context, tx, viewer, id, type)))
   context.wake.signal('deliver')
   return delivery
-}
-
-function checkType(type: string): void {
-  const fault = validateEventTypeName(type)
-  if (fault !== null) throw new Mistake('INVALID_INPUT', ['type'], fault)
-  if (isReservedEventType(type)) {
-    const message = `"${type}" is reserved: Postrider itself publishes endpoint.* and delivery.*.`
-    throw new Mistake('RESERVED_EVENT_TYPE', ['type'], message)
-  }
 }
 
 async function createTest(
@@ -57,7 +49,7 @@ async function createTest(
   const allowances = await lockAllowances(tx, [endpointId], now)
   const allowance = allowances.get(endpointId)
   // Deleted since it was read.
-  if (!allowance || allowance.deleted) throw notFound(endpointId)
+  if (!allowance || allowance.deleted) throw endpointNotFound(endpointId)
   const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
   const eventId = newId<'evt'>(now)
   const delivery = deliveryIdOf(eventId, endpointId)
@@ -103,7 +95,7 @@ async function readEndpoint(
   const [endpoint] = await tx<{ tenantId: TenantId; eventTypes: string[] | null }[]>`
     select tenant_id as "tenantId", event_types as "eventTypes" from postrider.endpoints
     where id = ${id} and deleted_at is null and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
-  if (!endpoint) throw notFound(id)
+  if (!endpoint) throw endpointNotFound(id)
   return endpoint
 }
 
@@ -116,5 +108,3 @@ const tooMany = () =>
     ['id'],
     'As many tests are under way as this endpoint may have requests. Wait for one to end.',
   )
-
-const notFound = (id: EndpointId) => new Mistake('NOT_FOUND', ['id'], `There is no endpoint ${publicId('ep', id)}.`)

@@ -1,4 +1,4 @@
-import type { Queryable, Sql } from '../postgres/client.ts'
+import type { Queryable } from '../postgres/client.ts'
 import { type SealedColumn, sealedColumns } from './columns.ts'
 import type { Sealer } from './sealer.ts'
 
@@ -6,12 +6,12 @@ import type { Sealer } from './sealer.ts'
 export type KeyUse = { keyId: string; column: SealedColumn; count: number }
 
 /** Which keys open what is in the database, the check value of the installation left out. */
-export async function keysInUse(sql: Sql): Promise<KeyUse[]> {
+export async function keysInUse(sql: Queryable): Promise<KeyUse[]> {
   return usesOf(sql, () => true)
 }
 
 /** What is needed of keys that the sealer does not have. Quick where there is none, whatever is in the database. */
-export async function missingKeys(sql: Sql, sealer: Pick<Sealer, 'has'>): Promise<KeyUse[]> {
+export async function missingKeys(sql: Queryable, sealer: Pick<Sealer, 'has'>): Promise<KeyUse[]> {
   return usesOf(sql, (keyId) => !sealer.has(keyId))
 }
 
@@ -20,7 +20,7 @@ export function keyIdColumn(sql: Queryable, { column }: SealedColumn) {
   return sql`substr(${sql(column)}, 2, 8)`
 }
 
-async function usesOf(sql: Sql, isMeant: (keyId: string) => boolean): Promise<KeyUse[]> {
+async function usesOf(sql: Queryable, isMeant: (keyId: string) => boolean): Promise<KeyUse[]> {
   const uses = await Promise.all(
     sealedColumns().map(async (column) => {
       const meant = (await keyIdsIn(sql, column)).filter(isMeant)
@@ -31,7 +31,7 @@ async function usesOf(sql: Sql, isMeant: (keyId: string) => boolean): Promise<Ke
 }
 
 /** One step in the index for each key, not one for each row. */
-async function keyIdsIn(sql: Sql, column: SealedColumn): Promise<string[]> {
+async function keyIdsIn(sql: Queryable, column: SealedColumn): Promise<string[]> {
   const [table, key] = [sql(`postrider.${column.table}`), keyIdColumn(sql, column)]
   const rows = await sql<{ keyId: string }[]>`
     with recursive known (key) as (
@@ -43,7 +43,7 @@ async function keyIdsIn(sql: Sql, column: SealedColumn): Promise<string[]> {
   return rows.map(({ keyId }) => keyId)
 }
 
-async function countOf(sql: Sql, column: SealedColumn, keyId: string): Promise<KeyUse> {
+async function countOf(sql: Queryable, column: SealedColumn, keyId: string): Promise<KeyUse> {
   const [row] = await sql<[{ count: number }]>`
     select count(*)::int from ${sql(`postrider.${column.table}`)} where ${keyIdColumn(sql, column)} = ${Buffer.from(keyId, 'hex')}`
   return { keyId, column, count: row.count }

@@ -4,6 +4,7 @@ import { type ApiKeyId, newId, type PortalSessionId, publicId, type TenantId } f
 import type { AuditAction, PortalScope } from '../../schema/states.ts'
 import { portalSessions } from '../../schema/tables/portal-sessions.ts'
 import { recordAction } from '../audit/record.ts'
+import { type NumberRange, type Optional, readWhole } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -21,13 +22,12 @@ export type PortalSessionRow = Omit<typeof portalSessions.$inferSelect, 'hash'>
 
 export type NewPortalSession = {
   scope: PortalScope
-  expiresInSeconds?: number | null | undefined
-  name?: string | null | undefined
+  expiresInSeconds?: Optional<number>
+  name?: Optional<string>
 }
 
 const DEFAULT_SECONDS = 3600
-const LEAST_SECONDS = 60
-const MOST_SECONDS = 86_400
+export const LIFETIME: NumberRange = { from: 60, to: 86_400, unit: 'seconds', like: 3600 }
 const DEFAULT_NAME = 'portal session'
 
 /**
@@ -40,11 +40,7 @@ export async function createPortalSession(
   tenantId: TenantId,
   input: NewPortalSession,
 ): Promise<{ portalSession: PortalSessionRow; token: string }> {
-  const seconds = input.expiresInSeconds ?? DEFAULT_SECONDS
-  if (seconds < LEAST_SECONDS || seconds > MOST_SECONDS) {
-    const message = `A portal session lasts ${LEAST_SECONDS} to ${MOST_SECONDS} seconds (a day); ${seconds} were asked for.`
-    throw new Mistake('INVALID_INPUT', ['input', 'expiresInSeconds'], message)
-  }
+  const seconds = readWhole(input.expiresInSeconds ?? DEFAULT_SECONDS, LIFETIME, ['input', 'expiresInSeconds'])
   const name = readActorName(input.name ?? DEFAULT_NAME, ['input', 'name'])
   const now = clock.now()
   const token = credentialText('prs', randomBytes(32))

@@ -1,42 +1,21 @@
-import { once } from 'node:events'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import type { TLSSocket } from 'node:tls'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { EndpointId } from '../../schema/ids.ts'
 import { createEndpoint, updateEndpoint } from '../../src/endpoints/save.ts'
 import * as certificates from '../egress/certificates.ts'
+import { mutualServer } from '../egress/mutual-server.ts'
 import { type Engine, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 
-const { authority, client, otherClient, valid } = certificates
+const { authority, client, otherClient } = certificates
 const clientCertificate = (of: certificates.ServerCertificate, caPem: string | null = authority) => ({
   certificatePem: of.cert,
   privateKeyPem: of.key,
   caPem,
 })
 
-/** A receiver that asks for certificates, and notes by path whose it got with each request, and on which socket. */
-async function mutualReceiver({ must = true } = {}) {
-  const seen: { path: string; name: string | null; socket: number; authorization: string | undefined }[] = []
-  const sockets: unknown[] = []
-  const options = { ...valid, ca: authority, requestCert: true, rejectUnauthorized: must }
-  const server = createServer(options, (request, response) => {
-    const socket = request.socket as TLSSocket
-    if (!sockets.includes(socket)) sockets.push(socket)
-    const name = socket.getPeerCertificate().subject?.CN?.toString() ?? null
-    const { url: path = '', headers } = request
-    seen.push({ path, name, socket: sockets.indexOf(socket), authorization: headers.authorization })
-    request.resume().on('end', () => response.end())
-  })
-  server.keepAliveTimeout = 60_000
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, seen }
+const mutualReceiver = async (options: Parameters<typeof mutualServer>[0] = {}) => {
+  const { port, seen } = await mutualServer(options)
+  return { url: `https://127.0.0.1:${port}`, seen }
 }
 
 const newEndpoint = async (engine: Engine, url: string, settings: object = {}): Promise<EndpointId> => {

@@ -1,14 +1,12 @@
-import { once } from 'node:events'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { TlsIdentity } from '../../src/egress/request.ts'
 import * as certificates from './certificates.ts'
 import { behindTls, tlsAlert, wantsCertificate } from './misbehaviours-tls.ts'
+import { mutualServer } from './mutual-server.ts'
 import { egressOf, rawReceiverOf } from './world.ts'
 
-const { authority, HOST, valid } = certificates
+const { authority, HOST } = certificates
 
 const identityOf = (
   key: string,
@@ -22,47 +20,29 @@ const identityOf = (
 })
 const egressTrusting = () => egressOf({ resolve: async () => ['127.0.0.1'], tls: { ca: authority } })
 
-type Version = 'TLSv1.2' | 'TLSv1.3'
-
-/** A server of node:https that asks for a certificate and notes, for each request, whose it got and on which socket. */
-async function mutualServer({ must = true, maxVersion = 'TLSv1.3' }: { must?: boolean; maxVersion?: Version } = {}) {
-  const seen: { name: string | null; socket: number }[] = []
-  const sockets: unknown[] = []
-  const options = { ...valid, ca: authority, requestCert: true, rejectUnauthorized: must, maxVersion }
-  const server = createServer(options, (request, response) => {
-    const socket = request.socket as TLSSocket
-    if (!sockets.includes(socket)) sockets.push(socket)
-    seen.push({ name: socket.getPeerCertificate().subject?.CN?.toString() ?? null, socket: sockets.indexOf(socket) })
-    request.resume().on('end', () => response.end())
-  })
-  server.keepAliveTimeout = 60_000
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return { url: `https://${HOST}:${(server.address() as AddressInfo).port}/`, seen }
+const mutualUrl = async (options: Parameters<typeof mutualServer>[0] = {}) => {
+  const { port, seen } = await mutualServer(options)
+  return { url: `https://${HOST}:${port}/`, seen }
 }
 
 test('a server that requires a certificate gets it, and on its socket also the next request', async () => {
-  const { url, seen } = await mutualServer()
+  const { url, seen } = await mutualUrl()
   const egress = egressTrusting()
   const identity = identityOf('one')
   expect(await egress.post(url, { identity })).toMatchObject({ status: 200, failure: null, reusedSocket: false })
   expect(await egress.post(url, { identity })).toMatchObject({ status: 200, failure: null, reusedSocket: true })
-  expect(seen).toEqual(Array(2).fill({ name: 'client', socket: 0 }))
+  expect(seen).toMatchObject(Array(2).fill({ name: 'client', socket: 0 }))
 })
 
 test('a certificate comes with its intermediate', async () => {
-  const { url, seen } = await mutualServer()
+  const { url, seen } = await mutualUrl()
   const identity = identityOf('one', certificates.clientByIntermediate)
   expect(await egressTrusting().post(url, { identity })).toMatchObject({ status: 200 })
   expect(seen).toMatchObject([{ name: 'client' }])
 })
 
 test('no request rides on a socket on which somebody else, or nobody, has shown a certificate', async () => {
-  const { url, seen } = await mutualServer({ must: false })
+  const { url, seen } = await mutualUrl({ must: false })
   const egress = egressTrusting()
   const [one, other] = [identityOf('one'), identityOf('other', certificates.otherClient)]
   // The same certificate, but of another endpoint; and a new certificate of the first one.
@@ -77,7 +57,7 @@ test('no request rides on a socket on which somebody else, or nobody, has shown 
     { name: 'client', socket: 3 },
     { name: 'other client', socket: 4 },
   ]
-  expect(seen).toEqual([...round, ...round])
+  expect(seen).toMatchObject([...round, ...round])
 })
 
 describe('a server that does not get what it wants', () => {
@@ -95,7 +75,7 @@ describe('a server that does not get what it wants', () => {
     ['TLSv1.3', certificates.expiredClient],
     ['TLSv1.2', certificates.expiredClient],
   ] as const)('one it does not accept, %s', async (maxVersion, certificate) => {
-    const { url, seen } = await mutualServer({ maxVersion })
+    const { url, seen } = await mutualUrl({ maxVersion })
     const result = await egressTrusting().post(url, { identity: identityOf('x', certificate) })
     expect(seen).toEqual([])
     expect(result.failure).toEqual({
@@ -116,7 +96,7 @@ describe('a server that does not get what it wants', () => {
 })
 
 test('an authority of its own takes the place of the public ones, for this endpoint alone', async () => {
-  const { url } = await mutualServer({ must: false })
+  const { url } = await mutualUrl({ must: false })
   // Trusts public authorities only.
   const egress = egressOf({ resolve: async () => ['127.0.0.1'] })
   expect((await egress.post(url)).failure).toMatchObject({ errorClass: 'TLS_UNTRUSTED' })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkPatterns, matchesPattern, patternsOf, wants } from '../../src/endpoints/matching.ts'
+import { matchesPattern, patternsOf, readPatterns, wants } from '../../src/endpoints/matching.ts'
 
 describe('a pattern', () => {
   test.each`
@@ -42,7 +42,7 @@ describe('an endpoint', () => {
 
 describe('a list of patterns', () => {
   test('is kept without its repetitions', () => {
-    expect(checkPatterns(['a', 'b.*', '*', 'a'], ['input', 'eventTypes'])).toEqual(['a', 'b.*', '*'])
+    expect(readPatterns(['a', 'b.*', '*', 'a'], ['input', 'eventTypes'])).toEqual(['a', 'b.*', '*'])
   })
 
   test.each([
@@ -61,7 +61,7 @@ describe('a list of patterns', () => {
     `${'a'.repeat(129)}`,
     '.*',
   ])('with %j is refused, and the entry named', (pattern) => {
-    expect(() => checkPatterns(['ok', pattern], ['input', 'eventTypes'])).toThrow(
+    expect(() => readPatterns(['ok', pattern], ['input', 'eventTypes'])).toThrow(
       expect.objectContaining({ code: 'INVALID_INPUT', path: ['input', 'eventTypes', '1'] }),
     )
   })
@@ -69,7 +69,7 @@ describe('a list of patterns', () => {
   test.each([[[]], [Array.from({ length: 101 }, (_, index) => `t${index}`)]])(
     'of a wrong length is refused',
     (patterns) => {
-      expect(() => checkPatterns(patterns, ['filter', 'types'])).toThrow(
+      expect(() => readPatterns(patterns, ['filter', 'types'])).toThrow(
         expect.objectContaining({ code: 'INVALID_INPUT', path: ['filter', 'types'] }),
       )
     },

@@ -26,8 +26,8 @@ test.each`
   ${{}}                                                       | ${'input.url'}                         | ${'is required, and was not given.'}
   ${{ url: [CANARY] }}                                        | ${'input.url'}                         | ${'must be a string; a list was given.'}
   ${{ url: { secret: CANARY } }}                              | ${'input.url'}                         | ${'must be a string; an object was given.'}
-  ${{ url: 'x', timeoutSeconds: CANARY }}                     | ${'input.timeoutSeconds'}              | ${'must be a whole number from -2147483648 to 2147483647; a string was given.'}
-  ${{ url: 'x', timeoutSeconds: 1.5 }}                        | ${'input.timeoutSeconds'}              | ${'must be a whole number; one with a fraction or an exponent was given.'}
+  ${{ url: 'x', timeoutSeconds: CANARY }}                     | ${'input.timeoutSeconds'}              | ${'must be a whole number of seconds from 1 to 30, like 15; a string was given.'}
+  ${{ url: 'x', timeoutSeconds: 1.5 }}                        | ${'input.timeoutSeconds'}              | ${'must be a whole number of seconds from 1 to 30, like 15; one with a fraction or an exponent was given.'}
   ${{ url: 'x', method: CANARY }}                             | ${'input.method'}                      | ${'must be one of PATCH, POST, PUT.'}
   ${{ url: 'x', eventTypes: ['a', 5] }}                       | ${'input.eventTypes.1'}                | ${'must be a string; a number was given.'}
   ${{ url: 'x', retry: CANARY }}                              | ${'input.retry'}                       | ${'must be an object, a RetryPolicyInput; a string was given.'}
@@ -50,8 +50,8 @@ test('what a document or a body is refused for is not repeated either', async ()
   const create = (members: string) =>
     `mutation { endpointCreate(input: { url: "https://a.example", ${members} }) { secret } }`
   for (const [document, code, message] of [
-    [create(`secret: { of: "${CANARY}" }`), 'INVALID_INPUT', 'The value must be a string; an object was given.'],
-    [create(`secret: ["${CANARY}"]`), 'INVALID_INPUT', 'The value must be a string; a list was given.'],
+    [create(`secret: { of: "${CANARY}" }`), 'INVALID_INPUT', 'input.secret: must be a string; an object was given.'],
+    [create(`secret: ["${CANARY}"]`), 'INVALID_INPUT', 'input.secret: must be a string; a list was given.'],
     [create('headers: [{ value: "x" }]'), 'INVALID_INPUT', 'Field "HeaderInput.name" of required type'],
     [create(`secret: "a" "${CANARY}"`), 'GRAPHQL_PARSE_FAILED', 'Syntax Error: Expected Name, found String.'],
     [create(`secret: "a" """${CANARY}"""`), 'GRAPHQL_PARSE_FAILED', 'Syntax Error: Expected Name, found BlockString.'],
@@ -135,16 +135,20 @@ test('values in the document are refused in the same way', async () => {
   const { send, newKey } = await startApi()
   const key = await newKey()
   for (const [input, path, message] of [
-    [`url: 5`, 'input.url', 'The value must be a string; a number was given.'],
-    [`url: ${CANARY}`, 'input.url', 'The value must be a string; a word without quotes was given.'],
-    [`url: ["${CANARY}"]`, 'input.url', 'The value must be a string; a list was given.'],
-    [`url: "x", method: ${CANARY}`, 'input.method', 'The value must be one of PATCH, POST, PUT.'],
-    [`url: "x", timeoutSeconds: "${CANARY}"`, 'input.timeoutSeconds', 'The value must be a whole number'],
-    [`url: "x", eventTypes: ["a", 5]`, 'input.eventTypes.1', 'The value must be a string; a number was given.'],
+    [`url: 5`, 'input.url', 'input.url: must be a string; a number was given.'],
+    [`url: ${CANARY}`, 'input.url', 'input.url: must be a string; a word without quotes was given.'],
+    [`url: ["${CANARY}"]`, 'input.url', 'input.url: must be a string; a list was given.'],
+    [`url: "x", method: ${CANARY}`, 'input.method', 'input.method: must be one of PATCH, POST, PUT.'],
+    [`url: "x", timeoutSeconds: "${CANARY}"`, 'input.timeoutSeconds', 'input.timeoutSeconds: must be a whole number'],
+    [
+      `url: "x", eventTypes: ["a", 5]`,
+      'input.eventTypes.1',
+      'input.eventTypes.1: must be a string; a number was given.',
+    ],
     [
       `url: "x", retry: "${CANARY}"`,
       'input.retry',
-      'The value must be an object, a RetryPolicyInput; a string was given.',
+      'input.retry: must be an object, a RetryPolicyInput; a string was given.',
     ],
     [
       `url: "x", nonsense: "${CANARY}"`,

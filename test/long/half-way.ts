@@ -8,6 +8,9 @@ import { eventually } from '../support/eventually.ts'
 import { percentile95 } from '../support/latency.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
 
+/** Of the events that are replayed: of the new ones beside them it is another. */
+const TYPE = 'invoice.paid'
+
 /** The real server with an endpoint whose deliveries, so many of them, have all failed. */
 export async function failedDeliveries(count: number) {
   const address = await createDatabase()
@@ -69,16 +72,13 @@ function watched(api: Api, id: string, withinMs: number, holds: (replay: Replay)
 }
 
 /** When nothing is pending: how many deliveries are in each state, and how many attempts there were. */
-export function tally(
-  db: Db,
-  type = 'invoice.paid',
-): Promise<{ delivered: number; failed: number; attempts: number; recorded: number }> {
+function tally(db: Db): Promise<{ delivered: number; failed: number; attempts: number; recorded: number }> {
   return eventually(async () => {
     const [row] = await db.sql<{ pending: number; delivered: number; failed: number; attempts: number }[]>`
       select count(*) filter (where state = 'PENDING' or replay_id is not null)::int as pending,
         count(*) filter (where state = 'DELIVERED')::int as delivered, count(*) filter (where state = 'FAILED')::int as failed,
         coalesce(sum(attempts_made - 4), 0)::int as attempts
-      from postrider.deliveries where event_type = ${type}`
+      from postrider.deliveries where event_type = ${TYPE}`
     const [{ recorded } = { recorded: -1 }] = await db.sql<{ recorded: number }[]>`
       select count(*)::int as recorded from postrider.attempts where trigger = 'REPLAY'`
     const { pending, ...counts } = row as NonNullable<typeof row>
@@ -87,10 +87,37 @@ export function tally(
   }, 120_000)
 }
 
-/** How often each webhook-id of this type came. */
-export function receipts(receiver: Receiver, type = 'invoice.paid'): { different: number; all: number } {
+type World = Pick<Awaited<ReturnType<typeof failedDeliveries>>, 'api' | 'db' | 'receiver'>
+
+/** A replay that was cancelled has sent what it says, each once, and left the rest as it was. */
+export async function expectCancelled({ api, db, receiver }: World, id: string, total: number): Promise<Replay> {
+  const counts = await tally(db)
+  const replay = await reaching(api, id, { state: 'CANCELLED', total, skipped: 0 }, 5000)
+  const { redelivered } = replay
+  expect(counts).toEqual({
+    delivered: redelivered,
+    failed: total - redelivered,
+    attempts: redelivered,
+    recorded: redelivered,
+  })
+  expect(receipts(receiver)).toEqual({ different: redelivered, all: redelivered })
+  return replay
+}
+
+/** A replay that was interrupted and completed has missed nothing; answers how many came twice. */
+export async function expectWhole({ db, receiver }: Omit<World, 'api'>, total: number): Promise<number> {
+  expect(await tally(db)).toEqual({ delivered: total, failed: 0, attempts: total, recorded: total })
+  const { different, all } = receipts(receiver)
+  expect(different).toBe(total)
+  // Half of the twenty that may be in flight.
+  expect(all - different).toBeLessThanOrEqual(10)
+  return all - different
+}
+
+/** How often each webhook-id of them came. */
+export function receipts(receiver: Receiver): { different: number; all: number } {
   const ids = receiver.requests
-    .filter(({ headers }) => headers['webhook-event'] === type)
+    .filter(({ headers }) => headers['webhook-event'] === TYPE)
     .map(({ headers }) => headers['webhook-id'])
   return { different: new Set(ids).size, all: ids.length }
 }

@@ -27,6 +27,7 @@ export type Rule =
 export const ROOMS = [
   'mistake.ts',
   'given-id.ts',
+  'input.ts',
   'version.ts',
   'config.ts',
   'log.ts',
@@ -59,6 +60,7 @@ export const ROOMS = [
 /** The decisions: functions that are told everything, the time and chance too. */
 export const PURE = [
   'src/given-id.ts',
+  'src/input.ts',
   'src/egress/url-rules.ts',
   'src/egress/address-rules.ts',
   'src/egress/ports.ts',
@@ -74,7 +76,6 @@ export const PURE = [
   'src/endpoints/filter.ts',
   'src/endpoints/health.ts',
   'src/events/payload.ts',
-  'src/events/filter-fields.ts',
   'src/attempts/cursor.ts',
   'src/attempts/filter.ts',
   'src/attempts/response-body.ts',

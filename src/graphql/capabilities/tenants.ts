@@ -1,5 +1,5 @@
 import { parsePublicId, type TenantId } from '../../../schema/ids.ts'
-import { Mistake } from '../../mistake.ts'
+import { wrong } from '../../input.ts'
 import { type PageInput, readPage } from '../../postgres/keyset.ts'
 import { deleteTenant } from '../../retention/delete-tenant.ts'
 import { type Reach, reachOf, type Viewer } from '../../tenants/access.ts'
@@ -20,7 +20,7 @@ export function tenantCapabilities(parts: CapabilityParts) {
     async find(viewer: Viewer, { id, key }: { id?: string | null | undefined; key?: TenantKey }) {
       const byId = id !== null && id !== undefined
       if (byId === (key !== null && key !== undefined)) {
-        throw new Mistake('INVALID_INPUT', [byId ? 'key' : 'id'], 'Give the id or the key of a tenant, one of them.')
+        throw wrong([byId ? 'key' : 'id'], 'Give the id or the key of a tenant, one of them.')
       }
       return findTenant(orm, reachOf(viewer), { id: byId ? parsePublicId('ten', id) : null, key })
     },
