@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 import type { ErrorCode } from '../../schema/error-codes.ts'
 import { refusal, unauthenticated } from '../graphql/errors.ts'
 import type { Viewer } from '../tenants/access.ts'
-import { isMisspelt } from '../tenants/credential-text.ts'
+import { isMisspelt } from '../tenants/bearer-text.ts'
 import { createBuckets } from './buckets.ts'
 import type { HttpLimits } from './limits.ts'
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createGate, networkOf } from '../../src/http/gate.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
-import { credentialText } from '../../src/tenants/credential-text.ts'
+import { bearerText } from '../../src/tenants/bearer-text.ts'
 import { startApi } from '../graphql/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { viewerOf } from '../support/viewer.ts'
@@ -139,7 +139,7 @@ test('a key whose checksum is wrong is refused without asking, and uses up no tr
     limits: { wrongKeys: 1, wrongKeysPerSecond: 0.01 },
     now: () => 0,
   })
-  const right = credentialText('prk', randomBytes(32))
+  const right = bearerText('prk', randomBytes(32))
   const misspelt = right.slice(0, -1) + (right.endsWith('0') ? '1' : '0')
   const refused = { extensions: { code: 'UNAUTHENTICATED' } }
   for (let i = 0; i < 10; i++) await expect(gate.admit(misspelt, '192.0.2.1')).rejects.toMatchObject(refused)

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { type ApiKeyId, newId } from '../../schema/ids.ts'
+import { SYSTEM } from '../../src/audit/actor.ts'
 import { silentLog } from '../../src/log.ts'
 import type { Sql } from '../../src/postgres/client.ts'
 import { makeApiKey } from '../../src/tenants/api-keys.ts'
@@ -13,7 +14,7 @@ async function world(options: { everyMs: number; firstAfterMs: number }) {
   const { orm, sql } = await openDatabase()
   const keys: ApiKeyId[] = []
   for (let i = 0; i < 3; i++) {
-    keys.push((await makeApiKey(orm, { tenantId: null, name: `key ${i}`, scopes: ['READ'] }, at(0))).row.id)
+    keys.push((await makeApiKey(orm, SYSTEM, { tenantId: null, name: `key ${i}`, scopes: ['READ'] }, at(0))).apiKey.id)
   }
   let statements = 0
   const counted = new Proxy(sql, {
