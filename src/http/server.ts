@@ -14,7 +14,7 @@ import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
 import { createGate, type Gate, type Quota, TooManyOperations } from './gate.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
-import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
+import { HTTP_LIMITS, type HttpLimits, SIZES } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
@@ -65,6 +65,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer({
     connectionsCheckingInterval: limits.checkEveryMs,
+    maxHeaderSize: SIZES.headers,
     // Other protocols are no reason to refuse: the HTTP client of Java offers h2c with every request.
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   })

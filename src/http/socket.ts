@@ -3,8 +3,8 @@ import type { WebSocket } from 'ws'
 import type { Log } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
 import type { CallerWatch } from '../tenants/watch.ts'
-import type { HttpLimits } from './limits.ts'
-import { createMessageReader, MOST_USUAL_BYTES } from './messages.ts'
+import { type HttpLimits, SIZES } from './limits.ts'
+import { createMessageReader } from './messages.ts'
 import type { Unread } from './unread.ts'
 
 /** What is known of the one behind a WebSocket. */
@@ -31,8 +31,6 @@ export type ServeOptions = {
   unread: Unread
 }
 
-const MOST_UNTRUSTED_MESSAGES = 100
-const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
 const UNAUTHORIZED = 4401
 const UNSUPPORTED = 1003
 const NO_KEY = 'No valid API key or portal session was shown'
@@ -71,7 +69,7 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
           // Bytes that are no UTF-8 would become other text silently; in a text frame they have been refused already.
           if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
           // Before a key was shown, what is long enough to cost something is not even parsed.
-          const tooMuch = () => message.length > MOST_USUAL_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES
+          const tooMuch = () => message.length > SIZES.usualMessage || ++messages > SIZES.strangerMessages
           if (guest.caller === null && tooMuch()) return socket.close(UNAUTHORIZED, NO_KEY)
           if (socket.readyState !== socket.OPEN) return
           const found = read(message)
@@ -128,7 +126,7 @@ function send(socket: WebSocket, text: string): Promise<void> {
 
 /** A peer that asks and does not read would fill the memory with what it leaves unread. */
 function endUnread(socket: WebSocket, { caller }: Guest, { unreadBytes }: HttpLimits): void {
-  if (socket.bufferedAmount > (caller === null ? MOST_UNTRUSTED_UNREAD_BYTES : unreadBytes)) socket.terminate()
+  if (socket.bufferedAmount > (caller === null ? SIZES.strangerUnread : unreadBytes)) socket.terminate()
 }
 
 /** A peer that vanished without a word is noticed by its silence. */

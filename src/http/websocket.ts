@@ -12,7 +12,7 @@ import type { CallerWatch } from '../tenants/watch.ts'
 import { bearerToken } from './bearer.ts'
 import { createCounts } from './counts.ts'
 import { type Gate, networkOf } from './gate.ts'
-import type { HttpLimits } from './limits.ts'
+import { type HttpLimits, SIZES } from './limits.ts'
 import { pathOf } from './location.ts'
 import { refuseAltered } from './messages.ts'
 import { isAllowedOrigin } from './origins.ts'
@@ -38,15 +38,12 @@ export type WebSocketOptions = {
   unread: Unread
 }
 
-// Large batches go over HTTP.
-const MOST_MESSAGE_BYTES = 1024 * 1024
-const MOST_FRAGMENTS = 256
 const GOING_AWAY = 1001
 
 const SERVER_OPTIONS = {
   noServer: true,
-  maxPayload: MOST_MESSAGE_BYTES,
-  maxFragments: MOST_FRAGMENTS,
+  maxPayload: SIZES.message,
+  maxFragments: SIZES.frames,
   perMessageDeflate: false,
   // Whoever is sent away and stays has been one of too many for long enough.
   closeTimeout: 3000,
