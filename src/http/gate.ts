@@ -33,6 +33,7 @@ export type GateOptions = {
 
 const MOST_KNOWN = 10_000
 
+/** The gate of one process: what it counts, others do not know of. */
 export function createGate({ authenticate, rateLimit, limits, now = monotonic }: GateOptions): Gate {
   const operations = rateLimit === null ? null : createBuckets({ perSecond: rateLimit, burst: rateLimit, now })
   const wrongKeys = createBuckets({ perSecond: limits.wrongKeysPerSecond, burst: limits.wrongKeys, now })

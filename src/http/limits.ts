@@ -41,6 +41,7 @@ export type HttpLimits = {
   wrongKeysPerSecond: number
 }
 
+/** What holds unless a test says otherwise. */
 export const HTTP_LIMITS: HttpLimits = {
   headersMs: 10_000,
   requestMs: 60_000,

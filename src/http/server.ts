@@ -38,6 +38,7 @@ export type HttpServerOptions = {
 
 const CLOSE_WITHIN_MS = 5000
 
+/** The server of the API: nothing listens before `listen`. */
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config, capabilities, graphqlSchema, log, callers } = options
   const { allowedOrigins, introspection, rateLimit } = config

@@ -12,6 +12,7 @@ import type { CallerWatch } from '../tenants/watch.ts'
 import type { Params } from './body.ts'
 import { limitStreams, type Streams } from './streams.ts'
 
+/** The API's path, for HTTP, SSE and WebSocket alike. */
 export const GRAPHQL_PATH = '/graphql'
 
 /** What is known of a request before GraphQL begins. Over WebSocket there are no params: the message has them. */
