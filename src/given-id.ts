@@ -15,13 +15,13 @@ export function notAnId(prefix: Prefix, text: string): string {
 }
 
 /** Where the id of an API key or portal session is whose text was given in its place; empty for any other text. */
-export function adviceOnBearer(text: string): string {
+export function adviceOnCredential(text: string): string {
   if (text.startsWith('prk_')) return ' This is the key itself; its id is in `apiKeys` (compare `hint`).'
   return text.startsWith('prs_') ? ' This is the token itself; its id is in `portalSessions` (compare `name`).' : ''
 }
 
 function adviceOn(prefix: Prefix, text: string): string {
-  const advice = adviceOnBearer(text)
+  const advice = adviceOnCredential(text)
   if (advice !== '' || prefix !== 'ten' || prefixOf(text) !== null) return advice
   return ' If that is the key of a tenant, ask for its id: { tenant(key: "acme") { id } }.'
 }

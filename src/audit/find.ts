@@ -3,7 +3,7 @@ import type { PgColumn } from 'drizzle-orm/pg-core'
 import { type AuditEntryId, parsePublicId, prefixOf, type TenantId } from '../../schema/ids.ts'
 import type { AuditAction } from '../../schema/states.ts'
 import { auditLog } from '../../schema/tables/audit-log.ts'
-import { adviceOnBearer, quoteGiven } from '../given-id.ts'
+import { adviceOnCredential, quoteGiven } from '../given-id.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
@@ -17,7 +17,7 @@ export type AuditFilterInput = {
   actions?: Optional<readonly AuditAction[]>
   /** Public ids of what was changed, whatever kind it is. */
   objectIds?: Optional<readonly string[]>
-  /** Public ids of callers: `key_…`, `pts_…`. */
+  /** Public ids of credentials: `key_…`, `pts_…`. */
   actorIds?: Optional<readonly string[]>
   since?: Optional<Date>
   until?: Optional<Date>
@@ -93,13 +93,13 @@ function readList<T>(
 
 function readObjectId(text: string, path: string[]): string {
   if (prefixOf(text) !== null) return text
-  const message = `${quoteGiven(text)} is not an id: those are like ep_ and 26 characters.${adviceOnBearer(text)}`
+  const message = `${quoteGiven(text)} is not an id: those are like ep_ and 26 characters.${adviceOnCredential(text)}`
   throw new Mistake('INVALID_INPUT', path, message)
 }
 
 function readActorId(text: string, path: string[]): string {
   const id = parsePublicId('key', text) ?? parsePublicId('pts', text)
   if (id !== null) return id
-  const message = `${quoteGiven(text)} is not the id of an API key (key_…) or a portal session (pts_…).${adviceOnBearer(text)}`
+  const message = `${quoteGiven(text)} is not the id of an API key (key_…) or a portal session (pts_…).${adviceOnCredential(text)}`
   throw new Mistake('INVALID_INPUT', path, message)
 }

@@ -7,7 +7,7 @@ export type Viewer = Actor & {
   /** Null: it is instance-wide. */
   tenantId: TenantId | null
   scopes: readonly Scope[]
-  /** When it ends; null: never. */
+  /** When the credential ends; null: never. */
   expiresAt: Date | null
 }
 
