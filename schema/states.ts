@@ -73,11 +73,11 @@ export type Scope = (typeof SCOPES)[number]
 export const PORTAL_SCOPES = ['READ', 'MANAGE'] as const satisfies Scope[]
 export type PortalScope = (typeof PORTAL_SCOPES)[number]
 
-/** Whether a credential opens anything, and if not, why. */
+/** Whether an API key or portal session opens anything, and if not, why. */
 export const CREDENTIAL_STATES = ['ACTIVE', 'EXPIRED', 'REVOKED'] as const
 export type CredentialState = (typeof CREDENTIAL_STATES)[number]
 
-/** Who changes something: a credential, or Postrider and its commands. */
+/** Who changes something: a caller, or Postrider and its commands. */
 export const ACTOR_KINDS = ['API_KEY', 'PORTAL_SESSION', 'SYSTEM'] as const
 export type ActorKind = (typeof ACTOR_KINDS)[number]
 

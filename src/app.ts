@@ -29,10 +29,10 @@ import { checkMasterKeys, hasMetMasterKeys } from './sealing/key-check.ts'
 import { sessionName } from './sealing/known-keys.ts'
 import { loadMasterKeys, type MasterKey, parseMasterKeys } from './sealing/master-keys.ts'
 import { createSealer, type Sealer } from './sealing/sealer.ts'
-import { ensureFirstKey } from './tenants/api-keys.ts'
+import { ensureFirstKey } from './tenants/first-key.ts'
 import { createKeyUsage } from './tenants/key-usage.ts'
 import { findLiving } from './tenants/living.ts'
-import { createCredentialWatch } from './tenants/watch.ts'
+import { createCallerWatch } from './tenants/watch.ts'
 import { type Finished, startWorker, type Worker } from './worker.ts'
 
 export type App = {
@@ -191,14 +191,14 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
     feed,
     replayProgress,
   })
-  const credentials = createCredentialWatch({ ...common, living: (ids) => findLiving(db.orm, ids) })
-  onEnd(() => credentials.close())
+  const callers = createCallerWatch({ ...common, living: (ids, now) => findLiving(db.orm, ids, now) })
+  onEnd(() => callers.close())
   const server = createHttpServer({
     config,
     capabilities,
     graphqlSchema: buildSchema(),
     log,
-    credentials,
+    callers,
     ready: () => readiness.sql`select 1`,
   })
   await server.listen()

@@ -14,7 +14,7 @@ export function notAnId(prefix: Prefix, text: string): string {
   return `${quoteGiven(text)} is not an id of the form ${prefix}_ and 26 characters.${adviceOn(prefix, text)}`
 }
 
-/** Where the id of a credential is whose text was given in its place; empty for any other text. */
+/** Where the id of an API key or portal session is whose text was given in its place; empty for any other text. */
 export function adviceOnCredential(text: string): string {
   if (text.startsWith('prk_')) return ' This is the key itself; its id is in `apiKeys` (compare `hint`).'
   return text.startsWith('prs_') ? ' This is the token itself; its id is in `portalSessions` (compare `name`).' : ''

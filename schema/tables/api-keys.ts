@@ -3,7 +3,7 @@ import type { Scope } from '../states.ts'
 import { bytes, id, moment, postrider } from './postrider.ts'
 import { tenants } from './tenants.ts'
 
-/** Credentials of the API, kept as SHA-256 of 256 random bits: nothing here opens anything. */
+/** What callers of the API show, kept as SHA-256 of 256 random bits: nothing here opens anything. */
 export const apiKeys = postrider.table(
   'api_keys',
   {

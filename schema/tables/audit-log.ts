@@ -14,9 +14,9 @@ export const auditLog = postrider.table(
     /** The public id of what was changed, like `ep_…`; null where the action has no single object. */
     object: text('object'),
     actorKind: text('actor_kind').$type<ActorKind>().notNull(),
-    /** The credential; null for SYSTEM. */
+    /** The API key or portal session; null for SYSTEM. */
     actorId: uuid('actor_id'),
-    /** What the credential was called then. */
+    /** What it was called then. */
     actorName: text('actor_name').notNull(),
     /** The address the request came from; null for what no request has brought about. */
     address: text('address'),

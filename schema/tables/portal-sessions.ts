@@ -5,7 +5,7 @@ import { apiKeys } from './api-keys.ts'
 import { bytes, id, moment, oneOf, postrider } from './postrider.ts'
 import { tenants } from './tenants.ts'
 
-/** Short-lived credentials of one tenant, kept as SHA-256 of 256 random bits; removed when they have expired. */
+/** Short-lived keys to one tenant, kept as SHA-256 of 256 random bits; removed when they have expired. */
 export const portalSessions = postrider.table(
   'portal_sessions',
   {

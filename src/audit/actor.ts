@@ -4,7 +4,7 @@ import type { ActorKind } from '../../schema/states.ts'
 /** Who does something. */
 export type Actor = {
   kind: ActorKind
-  /** The credential's; null for SYSTEM. */
+  /** Of the key or portal session; null for SYSTEM. */
   id: ApiKeyId | PortalSessionId | null
   name: string
   /** Where the request came from; null when there is none. */

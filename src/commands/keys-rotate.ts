@@ -17,10 +17,7 @@ import { addMasterKey, loadMasterKeys, type MasterKey, parseMasterKeys } from '.
 import { type Rotated, rotateMasterKeys } from '../sealing/rotate.ts'
 import { createSealer } from '../sealing/sealer.ts'
 
-/**
- * `npm run keys:rotate`: seals everything in the database with the newest master key, so that the older ones can be taken away.
- * With `--new` a fresh key is put in front of those in the data directory first. docs/keys.md tells the whole way.
- */
+/** Why nothing was done, and what to do about it. */
 class CannotRotate extends Error {
   readonly code: string
 
@@ -35,6 +32,10 @@ const MASTER_KEYS_FILE = 'master-keys'
 const PROGRESS_MS = 1000
 const OTHER_RUN_MS = 5000
 
+/**
+ * `npm run keys:rotate`: seals everything in the database with the newest master key, so that the older ones can be taken away.
+ * With `--new` a fresh key is put in front of those in the data directory first. docs/keys.md tells the whole way.
+ */
 async function main(): Promise<void> {
   const unknown = process.argv.slice(2).filter((word) => word !== '--new')
   if (unknown.length > 0) {

@@ -1,5 +1,5 @@
 import { publicId } from '../../schema/ids.ts'
-import type { ApiKey } from '../tenants/find-credentials.ts'
+import type { ApiKey } from '../tenants/find-callers.ts'
 import { builder } from './builder.ts'
 import { CredentialStateEnum } from './credential-state.ts'
 import { ScopeEnum } from './enums.ts'

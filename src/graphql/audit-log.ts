@@ -36,14 +36,14 @@ AuditEntryRef.implement({
     id: t.id({ description: 'The id, `aud_…`.', resolve: ({ id }) => publicId('aud', id) }),
     action: t.expose('action', {
       type: AuditActionEnum,
-      description: 'What was done, after the mutation that did it.',
+      description: 'What was done, named after the mutation that does it where there is one, like `ENDPOINT_UPDATE`.',
     }),
     actor: t.field({ type: ActorRef, description: 'Who did it.', resolve: (entry) => entry }),
     tenant: t.field({
       type: TenantRef,
       nullable: true,
       description:
-        'The tenant of what was changed; null for what belongs to the instance, or when the tenant is no more.',
+        'The tenant of what was changed, after its deletion too (`deletedAt`); null for what belongs to the instance.',
       resolve: ({ tenantId }, _, { loaders }) => (tenantId === null ? null : loaders.tenant.load(tenantId)),
     }),
     objectId: t.id({

@@ -28,7 +28,7 @@ export const SCOPES_OF_FIELDS = {
   manage: { allows: (viewer: Viewer) => may(viewer, 'MANAGE'), wording: 'MANAGE' },
   admin: { allows: (viewer: Viewer) => may(viewer, 'ADMIN'), wording: 'ADMIN' },
   instanceAdmin: { allows: isInstanceAdmin, wording: 'ADMIN of an instance-wide key' },
-  // Every valid credential, whatever it may do.
+  // Every caller, whatever it may do.
   any: { allows: () => true, wording: 'of any kind' },
 } as const
 type FieldScope = keyof typeof SCOPES_OF_FIELDS

@@ -10,6 +10,7 @@ export type UserError = Pick<Mistake, 'code' | 'message' | 'path'>
 /** What a mutation answers: its result, or what was wrong with the call. */
 export type Answer<Result> = { [Name in keyof Result]: Result[Name] | null } & { userErrors: UserError[] }
 
+/** A mistake as it stands among the `userErrors` of a payload. */
 export function userError({ code, message, path }: Mistake): UserError {
   return { code, message, path }
 }
@@ -45,12 +46,14 @@ export function refusal(
   return new GraphQLError(message, { ...(nodes ? { nodes } : {}), extensions: { code, ...extensions } })
 }
 
+/** UNAUTHENTICATED: no key, a wrong one, or one that has ended; nobody is told which. */
 export function unauthenticated(): GraphQLError {
   const message =
     'A valid API key or portal session is needed: send the header "Authorization: Bearer prk_…", or "Bearer prs_…".'
   return refusal('UNAUTHENTICATED', message)
 }
 
+/** FORBIDDEN: the caller lacks the scope. */
 export function forbidden(field: string, scopes: readonly string[]): GraphQLError {
   return refusal('FORBIDDEN', `This credential may not use ${field}: that needs the scope ${scopes.join(' or ')}.`)
 }
@@ -74,9 +77,9 @@ export function presentError(
   const at = error instanceof GraphQLError ? whereabouts(error) : {}
   const origin = originOf(error)
   if (origin instanceof GraphQLError) {
-    // The schema's own names are part of what is hidden with it.
     // Around what a scalar says, GraphQL says which part of which variable it is about.
     const said = error instanceof GraphQLError && error.message.endsWith(origin.message) ? error : origin
+    // The schema's own names are part of what is hidden with it.
     const message = hideSuggestions ? said.message.replace(/ ?Did you mean [^?]*\?/g, '') : said.message
     return new GraphQLError(message, { ...at, extensions: withCode(origin.extensions) })
   }

@@ -19,21 +19,28 @@ import {
 } from 'graphql'
 import type { Plugin } from 'graphql-yoga'
 import { type ErrorCode, isErrorCode } from '../../schema/error-codes.ts'
+import { DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE } from '../postgres/keyset.ts'
 import { refusal } from './errors.ts'
 import { valuesOfCorrectType, variablesInAllowedPosition } from './literals.ts'
 import { faultsInVariables, type Operation } from './variables.ts'
 
-/** How large a document may be. Introspection as GraphiQL sends it has a depth of 15 and some 300 tokens. */
+/** How large an operation may be. Introspection as GraphiQL sends it has a depth of 15 and some 300 tokens. */
 export const LIMITS = {
+  /** Open at once, those in strings included. */
   brackets: 200,
   characters: 100_000,
   tokens: 5_000,
   depth: 20,
+  /** Connections within connections: each may bring a hundred entries. */
   nestedLists: 3,
   aliases: 50,
+  /** Fields that may be answered, as `LIST_SIZES` and `WEIGHTS` count them. */
   cost: 50_000,
+  /** Of one list in the variables. Half a million took GraphQL 0.2 s, and as long again to say what is wrong. */
+  entries: 10_000,
+  /** How many errors are told of a document, or of its variables. */
+  errors: 20,
 }
-const MOST_ERRORS = 20
 /** GraphQL's own rules, in whose place ours stand. */
 const OVERHEARD: readonly ValidationRule[] = [ValuesOfCorrectTypeRule, VariablesInAllowedPositionRule]
 
@@ -66,7 +73,7 @@ function bracketsIn(document: string): number {
 export function createLimits({ introspection }: { introspection: boolean }): Plugin {
   const hideNames = !introspection
   const refuseVariables = (operation: Operation, stop: (result: { errors: GraphQLError[] }) => void) => {
-    const errors = faultsInVariables(operation, { hideNames })
+    const errors = faultsInVariables(operation, { hideNames, limits: LIMITS })
     if (errors.length > 0) stop({ errors })
   }
   return {
@@ -89,7 +96,7 @@ export function createLimits({ introspection }: { introspection: boolean }): Plu
         const rules = (given as ValidationRule[]).filter((rule) => !OVERHEARD.includes(rule))
         const errors = validate(schema, document, rules, {
           ...options,
-          maxErrors: MOST_ERRORS,
+          maxErrors: LIMITS.errors,
           hideSuggestions: hideNames,
         })
         // Without a place it is no fault of the document: GraphQL has given up comparing its fields with each other.
@@ -145,7 +152,10 @@ function documentLimits(context: ValidationContext): ASTVisitor {
       if (node.alias && ++aliases === LIMITS.aliases + 1) refuse(`At most ${LIMITS.aliases} aliases are allowed.`, node)
     },
     OperationDefinition(node) {
-      const { depth, lists, cost } = measure(context, node.selectionSet, { page: DEFAULT_PAGE, fragments: new Map() })
+      const { depth, lists, cost } = measure(context, node.selectionSet, {
+        page: DEFAULT_PAGE_SIZE,
+        fragments: new Map(),
+      })
       if (depth > LIMITS.depth) {
         refuse(`The operation is ${depth} levels deep; at most ${LIMITS.depth} are allowed.`, node)
       }
@@ -165,8 +175,6 @@ function documentLimits(context: ValidationContext): ASTVisitor {
 type Measure = { depth: number; lists: number; cost: number }
 const NOTHING: Measure = { depth: 0, lists: 0, cost: 0 }
 
-const DEFAULT_PAGE = 20
-const LARGEST_PAGE = 100
 /** Lists that are no connection: how many entries they may have. Every list of the API stands here or below. */
 export const LIST_SIZES: Record<string, number> = {
   results: 500,
@@ -243,6 +251,6 @@ function measureFragment(context: ValidationContext, name: string, around: Aroun
 
 function pageOf({ arguments: given = [] }: FieldNode): number {
   const size = given.find(({ name }) => name.value === 'first' || name.value === 'last')?.value
-  if (size === undefined) return DEFAULT_PAGE
-  return size.kind === Kind.INT ? Math.min(Number(size.value), LARGEST_PAGE) : LARGEST_PAGE
+  if (size === undefined) return DEFAULT_PAGE_SIZE
+  return size.kind === Kind.INT ? Math.min(Number(size.value), MOST_PAGE_SIZE) : MOST_PAGE_SIZE
 }

@@ -1,6 +1,6 @@
 import { publicId } from '../../schema/ids.ts'
 import type { PortalScope } from '../../schema/states.ts'
-import type { PortalSession } from '../tenants/find-credentials.ts'
+import type { PortalSession } from '../tenants/find-callers.ts'
 import { ApiKeyRef } from './api-keys.ts'
 import { builder } from './builder.ts'
 import { CredentialStateEnum } from './credential-state.ts'

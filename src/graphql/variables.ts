@@ -22,11 +22,11 @@ export type Operation = {
   variableValues?: unknown
 }
 
-const MOST_FAULTS = 20
+/** `errors`: how many are told; `entries`: of one list. */
+export type VariableLimits = { errors: number; entries: number }
+
 // For GraphQL over HTTP, where the client asked for its own content type.
 const REQUEST_ERROR = { http: { spec: true, status: 400 } }
-// Far beyond what any list of the API may have. Half a million entries took GraphQL 0.2 s, and as long again to say what is wrong.
-const MOST_ENTRIES = 10_000
 const NO_MORE = Symbol('told enough')
 
 /**
@@ -34,7 +34,10 @@ const NO_MORE = Symbol('told enough')
  * argument that takes the variable. GraphQL would refuse the same, but repeat what was given, secrets too, without a limit
  * to how often, and name no path.
  */
-export function faultsInVariables(operation: Operation, { hideNames }: { hideNames: boolean }): GraphQLError[] {
+export function faultsInVariables(
+  operation: Operation,
+  { hideNames, limits }: { hideNames: boolean; limits: VariableLimits },
+): GraphQLError[] {
   const { schema, document, operationName, variableValues } = operation
   const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? []
   if (definitions.length === 0) return []
@@ -55,9 +58,9 @@ export function faultsInVariables(operation: Operation, { hideNames }: { hideNam
             ...REQUEST_ERROR,
           }),
         )
-        if (faults.length === MOST_FAULTS) throw NO_MORE
+        if (faults.length === limits.errors) throw NO_MORE
       }
-      check(value, type, { path: pathOfVariable(document, name), hideNames, report })
+      check(value, type, { path: pathOfVariable(document, name), hideNames, limits, report })
     }
   } catch (error) {
     if (error !== NO_MORE) throw error
@@ -67,7 +70,7 @@ export function faultsInVariables(operation: Operation, { hideNames }: { hideNam
 
 /** A list of a million entries has numbers on its way, which become text only where something is wrong. */
 type Way = (string | number)[]
-type Check = { path: Way; hideNames: boolean; report(path: Way, message: string): void }
+type Check = { path: Way; hideNames: boolean; limits: VariableLimits; report(path: Way, message: string): void }
 
 /** As GraphQL coerces input: https://spec.graphql.org/October2021/#sec-Input-Values. `path` is one list, put back after use. */
 function check(value: unknown, type: GraphQLInputType, way: Check): void {
@@ -91,8 +94,8 @@ function check(value: unknown, type: GraphQLInputType, way: Check): void {
 type Members = Record<string, unknown>
 
 function checkList(values: readonly unknown[], type: GraphQLInputType, way: Check): void {
-  if (values.length > MOST_ENTRIES) {
-    way.report([...way.path], `has ${values.length} entries; no list may have more than ${MOST_ENTRIES}.`)
+  if (values.length > way.limits.entries) {
+    way.report([...way.path], `has ${values.length} entries; no list may have more than ${way.limits.entries}.`)
     return
   }
   for (let index = 0; index < values.length; index++) checkAt(index, values[index], type, way)

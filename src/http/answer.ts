@@ -30,6 +30,7 @@ export function answerError(
   answerErrors(response, status, { message: error.message, extensions: { code: error.code } }, headers)
 }
 
+/** The same for an error that GraphQL's side has made, with all it tells. */
 export function answerGraphQLError(
   response: ServerResponse,
   status: number,

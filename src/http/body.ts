@@ -2,9 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../schema/error-codes.ts'
 import { ALTERED, parseExactly } from './json.ts'
+import { inWords, SIZES } from './limits.ts'
 import { searchOf } from './location.ts'
-
-export const MOST_BODY_BYTES = 5 * 1024 * 1024
 
 /** A request that is refused before GraphQL sees it. */
 export class BadRequest extends Error {
@@ -43,14 +42,14 @@ function refuseOtherContent({ headers }: IncomingMessage): void {
 }
 
 function readBytes(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = () => new BadRequest(413, `The body is larger than ${MOST_BODY_BYTES} bytes (5 MiB).`)
+  const tooLarge = () => new BadRequest(413, `The body is larger than ${SIZES.body} bytes (${inWords(SIZES.body)}).`)
   return new Promise((resolve, reject) => {
-    if (Number(request.headers['content-length'] ?? 0) > MOST_BODY_BYTES) return reject(tooLarge())
+    if (Number(request.headers['content-length'] ?? 0) > SIZES.body) return reject(tooLarge())
     const chunks: Buffer[] = []
     let size = 0
     request.on('data', (chunk: Buffer) => {
       size += chunk.length
-      if (size <= MOST_BODY_BYTES) return chunks.push(chunk)
+      if (size <= SIZES.body) return chunks.push(chunk)
       request.removeAllListeners('data').pause()
       reject(tooLarge())
     })

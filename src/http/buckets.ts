@@ -20,6 +20,7 @@ export type BucketOptions = {
 
 const MOST = 10_000
 
+/** Remembers only what is not full: names that nobody uses cost nothing. */
 export function createBuckets({ perSecond, burst, now, most = MOST }: BucketOptions): Buckets {
   const eachMs = 1000 / perSecond
   // When each is full again, in the order in which they were last used; a full one need not be remembered.

@@ -5,6 +5,7 @@ export type Counts = {
   remove(name: string): void
 }
 
+/** None of anything, to begin with. */
 export function createCounts(): Counts {
   const counts = new Map<string, number>()
   return {

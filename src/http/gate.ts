@@ -4,7 +4,7 @@ import ipaddr from 'ipaddr.js'
 import type { ErrorCode } from '../../schema/error-codes.ts'
 import { refusal, unauthenticated } from '../graphql/errors.ts'
 import type { Viewer } from '../tenants/access.ts'
-import { isMisspelt } from '../tenants/credential-text.ts'
+import { isMisspelt } from '../tenants/bearer-text.ts'
 import { createBuckets } from './buckets.ts'
 import type { HttpLimits } from './limits.ts'
 
@@ -33,6 +33,7 @@ export type GateOptions = {
 
 const MOST_KNOWN = 10_000
 
+/** The gate of one process: what it counts, others do not know of. */
 export function createGate({ authenticate, rateLimit, limits, now = monotonic }: GateOptions): Gate {
   const operations = rateLimit === null ? null : createBuckets({ perSecond: rateLimit, burst: rateLimit, now })
   const wrongKeys = createBuckets({ perSecond: limits.wrongKeysPerSecond, burst: limits.wrongKeys, now })

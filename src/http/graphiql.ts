@@ -177,6 +177,7 @@ mutation StartReplay {
 const headers = JSON.stringify({ Authorization: 'Bearer prk_your_key' }, null, 2)
 const TABS = [CREATE, WATCH, PUBLISH, WHY, RETRY, REPLAY].map((query) => ({ query, headers }))
 
+/** The page begins with a tab for each step from the first endpoint to a replay. */
 export const GRAPHIQL_OPTIONS = {
   title: 'Postrider',
   defaultTabs: TABS,

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts'
 import { createTrouble, type Log } from '../log.ts'
 import { answerJson } from './answer.ts'
 import { watchConnections } from './connections.ts'
-import { HTTP_LIMITS } from './limits.ts'
+import { HTTP_LIMITS, SIZES } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerHealth, createReadiness } from './readiness.ts'
@@ -26,7 +26,7 @@ export async function startHealthServer({ config, log, ready }: HealthServerOpti
     level: 'warn',
   })
   const readiness = createReadiness({ ready, unavailable })
-  const server = createServer((request, response) => {
+  const server = createServer({ maxHeaderSize: SIZES.headers }, (request, response) => {
     if (readiness.leaving()) response.setHeader('connection', 'close')
     if (answerHealth(pathOf(request), readiness, response)) return
     const message = 'There is nothing here: this process only delivers. It has /health and /ready.'

@@ -1,7 +1,5 @@
 import { hasAlteredNumbers, mayAlterNumbers, reviver } from '../events/payload.ts'
-
-// With a reviver they block the event loop for 90 ms at most; without one, 5 MiB take as long.
-const MOST_REVIVED_CHARACTERS = 128 * 1024
+import { SIZES } from './limits.ts'
 
 /**
  * Parses JSON; numbers that parsing alters become an `AlteredNumber`. In a long text they do not: then `isAltered` is true, and
@@ -10,7 +8,7 @@ const MOST_REVIVED_CHARACTERS = 128 * 1024
 export function parseExactly(text: string): { value: unknown; isAltered: boolean } {
   const value: unknown = JSON.parse(text)
   if (!mayAlterNumbers(text) || !hasAlteredNumbers(text)) return { value, isAltered: false }
-  if (text.length > MOST_REVIVED_CHARACTERS) return { value, isAltered: true }
+  if (text.length > SIZES.alterable) return { value, isAltered: true }
   return { value: JSON.parse(text, reviver), isAltered: false }
 }
 

@@ -1,4 +1,7 @@
-/** What one process takes from its clients, so that none of them can wear it out for the others. */
+/**
+ * What one process takes from its clients, so that none of them can wear it out for the others: all of it is here, in LIMITS of
+ * src/graphql/limits.ts, and for people in docs/limits.md.
+ */
 export type HttpLimits = {
   /** How long the headers of a request may take, and all of it, and a silence on a connection. */
   headersMs: number
@@ -38,6 +41,7 @@ export type HttpLimits = {
   wrongKeysPerSecond: number
 }
 
+/** What holds unless a test says otherwise. */
 export const HTTP_LIMITS: HttpLimits = {
   headersMs: 10_000,
   requestMs: 60_000,
@@ -63,4 +67,30 @@ export const HTTP_LIMITS: HttpLimits = {
   subscriptionsPerCredential: 500,
   wrongKeys: 100,
   wrongKeysPerSecond: 200,
+}
+
+/** How large may be what a client sends or leaves unread, mostly in bytes: the same wherever Postrider runs, in tests too. */
+export const SIZES = {
+  /** The headers of a request, its URL among them. */
+  headers: 16 * 1024,
+  body: 5 * 1024 * 1024,
+  /** A message over WebSocket, and the frames it may come in. Large batches go over HTTP. */
+  message: 1024 * 1024,
+  frames: 256,
+  /** A message over WebSocket that is no operation, or that comes before a valid key was shown. */
+  usualMessage: 16 * 1024,
+  /** What a WebSocket may leave unread before a valid key was shown. */
+  strangerUnread: 256 * 1024,
+  /** How many messages a WebSocket may send before it shows a valid key. */
+  strangerMessages: 100,
+  /**
+   * Characters of a body or message with numbers that parsing would alter: to tell which, they block the event loop for 90 ms.
+   * Without looking for them, 5 MiB take as long.
+   */
+  alterable: 128 * 1024,
+}
+
+/** For people: `5 MiB`, `16 KiB`. */
+export function inWords(bytes: number): string {
+  return bytes >= 1024 * 1024 ? `${bytes / 1024 / 1024} MiB` : `${bytes / 1024} KiB`
 }

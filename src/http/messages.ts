@@ -1,11 +1,10 @@
 import { refusal } from '../graphql/errors.ts'
 import { ALTERED, parseExactly } from './json.ts'
-import type { HttpLimits } from './limits.ts'
+import { type HttpLimits, inWords, SIZES } from './limits.ts'
 
 /** A message of a WebSocket, or why the socket is closed because of it. */
 export type Read = { message: object } | { code: number; reason: string }
 
-export const MOST_USUAL_BYTES = 16 * 1024
 const BAD_REQUEST = 4400
 const TOO_MANY = 4429
 
@@ -26,7 +25,7 @@ export function createMessageReader(
     left = Math.min(messagesAtOnce, left + ((now() - at) / 1000) * messagesPerSecond)
     at = now()
     // A long one takes as long as many.
-    left -= Math.ceil(bytes.length / MOST_USUAL_BYTES)
+    left -= Math.ceil(bytes.length / SIZES.usualMessage)
     if (left < 0) return { code: TOO_MANY, reason: 'Too many messages: publish in batches, or over HTTP' }
     return read(bytes)
   }
@@ -42,8 +41,8 @@ function read(bytes: Buffer): Read {
   const { value, isAltered } = parsed
   if (typeof value !== 'object' || value === null) return { code: BAD_REQUEST, reason: 'Invalid message received' }
   const { type, payload } = value as { type?: unknown; payload?: unknown }
-  if (bytes.length > MOST_USUAL_BYTES && type !== 'subscribe') {
-    return { code: BAD_REQUEST, reason: 'Only operations may be longer than 16 KiB' }
+  if (bytes.length > SIZES.usualMessage && type !== 'subscribe') {
+    return { code: BAD_REQUEST, reason: `Only operations may be longer than ${inWords(SIZES.usualMessage)}` }
   }
   if (isAltered && typeof payload === 'object' && payload !== null) altered.add(payload)
   return { message: value }

@@ -23,6 +23,7 @@ export type ReadinessOptions = {
   unavailable: Trouble
 }
 
+/** Ready as long as the database answers in time, until `leave`. */
 export function createReadiness({ ready, unavailable }: ReadinessOptions): Readiness {
   let asked: [number, number] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
   let left: PromiseWithResolvers<void> | null = null

@@ -7,14 +7,14 @@ import { presentError } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import { createTrouble, type Log, type Trouble } from '../log.ts'
 import { isUnavailable, Unavailable } from '../postgres/unavailable.ts'
-import type { CredentialWatch } from '../tenants/watch.ts'
+import type { CallerWatch } from '../tenants/watch.ts'
 import { answerError, answerGraphQLError, answerJson } from './answer.ts'
+import { bearerToken } from './bearer.ts'
 import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
-import { bearerToken } from './credentials.ts'
 import { createGate, type Gate, type Quota, TooManyOperations } from './gate.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
-import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
+import { HTTP_LIMITS, type HttpLimits, SIZES } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
 import { answerCors } from './origins.ts'
@@ -29,7 +29,7 @@ export type HttpServerOptions = {
   capabilities: Capabilities
   graphqlSchema: GraphQLSchema
   log: Log
-  credentials: CredentialWatch
+  callers: CallerWatch
   /** Resolves when the database answers. */
   ready(): Promise<unknown>
   /** What is other than usual: tests do not wait for a minute. */
@@ -38,8 +38,9 @@ export type HttpServerOptions = {
 
 const CLOSE_WITHIN_MS = 5000
 
+/** The server of the API: nothing listens before `listen`. */
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  const { config, capabilities, graphqlSchema, log, credentials } = options
+  const { config, capabilities, graphqlSchema, log, callers } = options
   const { allowedOrigins, introspection, rateLimit } = config
   const limits = { ...HTTP_LIMITS, ...options.limits }
   const unavailable = createTrouble(log, {
@@ -56,15 +57,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     unavailable,
     introspection,
     streams,
-    credentials,
+    callers,
   })
   const unread = createUnread(limits.unreadBytesInAll)
   const webSockets = createWebSockets({
-    ...{ yoga, gate, credentials, log, unavailable, introspection, allowedOrigins, limits, unread },
+    ...{ yoga, gate, callers, log, unavailable, introspection, allowedOrigins, limits, unread },
   })
   const graphiql = config.graphiql ? once(renderGraphiql) : null
   const server = createServer({
     connectionsCheckingInterval: limits.checkEveryMs,
+    maxHeaderSize: SIZES.headers,
     // Other protocols are no reason to refuse: the HTTP client of Java offers h2c with every request.
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   })

@@ -2,17 +2,17 @@ import type { Context, makeServer } from 'graphql-ws'
 import type { WebSocket } from 'ws'
 import type { Log } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
-import type { CredentialWatch } from '../tenants/watch.ts'
-import type { HttpLimits } from './limits.ts'
-import { createMessageReader, MOST_USUAL_BYTES } from './messages.ts'
+import type { CallerWatch } from '../tenants/watch.ts'
+import { type HttpLimits, SIZES } from './limits.ts'
+import { createMessageReader } from './messages.ts'
 import type { Unread } from './unread.ts'
 
 /** What is known of the one behind a WebSocket. */
 export type Guest = {
   address: string | null
-  /** The credential that was shown last; null before a valid one was. */
-  credential: Viewer['id'] | null
-  /** Nobody with that credential is here any more: it was revoked, or has expired. */
+  /** Whose key was shown last; null before a valid one was. */
+  caller: Viewer['id'] | null
+  /** Nobody with that key is here any more: it was revoked, or has expired. */
   over: boolean
   stopWatching(): void
   /** A valid key was shown. */
@@ -31,8 +31,6 @@ export type ServeOptions = {
   unread: Unread
 }
 
-const MOST_UNTRUSTED_MESSAGES = 100
-const MOST_UNTRUSTED_UNREAD_BYTES = 256 * 1024
 const UNAUTHORIZED = 4401
 const UNSUPPORTED = 1003
 const NO_KEY = 'No valid API key or portal session was shown'
@@ -42,7 +40,7 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
   const deadline = setTimeout(() => socket.close(UNAUTHORIZED, NO_KEY), limits.strangerMs)
   const guest: Guest = {
     address,
-    credential: null,
+    caller: null,
     over: false,
     stopWatching() {},
     trusted() {
@@ -71,8 +69,8 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
           // Bytes that are no UTF-8 would become other text silently; in a text frame they have been refused already.
           if (isBinary) return socket.close(UNSUPPORTED, 'Send messages as text')
           // Before a key was shown, what is long enough to cost something is not even parsed.
-          const tooMuch = () => message.length > MOST_USUAL_BYTES || ++messages > MOST_UNTRUSTED_MESSAGES
-          if (guest.credential === null && tooMuch()) return socket.close(UNAUTHORIZED, NO_KEY)
+          const tooMuch = () => message.length > SIZES.usualMessage || ++messages > SIZES.strangerMessages
+          if (guest.caller === null && tooMuch()) return socket.close(UNAUTHORIZED, NO_KEY)
           if (socket.readyState !== socket.OPEN) return
           const found = read(message)
           if ('code' in found) return socket.close(found.code, found.reason)
@@ -98,22 +96,22 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
   })
 }
 
-/** Notes who it is, to end the socket when that credential ends. */
-export function trust(connection: Connection, viewer: Viewer, credentials: Pick<CredentialWatch, 'watch'>): void {
+/** Notes who it is, to end the socket when that key or portal session ends. */
+export function trust(connection: Connection, viewer: Viewer, callers: Pick<CallerWatch, 'watch'>): void {
   const { extra: guest } = connection
   guest.over = false
-  if (guest.credential === viewer.id) return
+  if (guest.caller === viewer.id) return
   guest.stopWatching()
   guest.trusted()
-  guest.credential = viewer.id
-  guest.stopWatching = credentials.watch(viewer, () => {
-    guest.credential = null
+  guest.caller = viewer.id
+  guest.stopWatching = callers.watch(viewer, () => {
+    guest.caller = null
     guest.over = true
     endWhenUnused(connection)
   })
 }
 
-/** Closes the socket of a credential that has ended, unless operations are under way on it, with another one. */
+/** Closes the socket of a caller whose key has ended, unless operations are under way on it, with another one. */
 export function endWhenUnused({ extra: guest, subscriptions }: Connection): void {
   if (guest.over && Object.keys(subscriptions).length === 0)
     guest.end(UNAUTHORIZED, 'The API key or portal session is no longer valid')
@@ -127,8 +125,8 @@ function send(socket: WebSocket, text: string): Promise<void> {
 }
 
 /** A peer that asks and does not read would fill the memory with what it leaves unread. */
-function endUnread(socket: WebSocket, { credential }: Guest, { unreadBytes }: HttpLimits): void {
-  if (socket.bufferedAmount > (credential === null ? MOST_UNTRUSTED_UNREAD_BYTES : unreadBytes)) socket.terminate()
+function endUnread(socket: WebSocket, { caller }: Guest, { unreadBytes }: HttpLimits): void {
+  if (socket.bufferedAmount > (caller === null ? SIZES.strangerUnread : unreadBytes)) socket.terminate()
 }
 
 /** A peer that vanished without a word is noticed by its silence. */

@@ -3,7 +3,7 @@ import type { Plugin } from 'graphql-yoga'
 import type { Context } from '../graphql/context.ts'
 import { refusal, unauthenticated } from '../graphql/errors.ts'
 import type { Viewer } from '../tenants/access.ts'
-import type { CredentialWatch } from '../tenants/watch.ts'
+import type { CallerWatch } from '../tenants/watch.ts'
 import { createCounts } from './counts.ts'
 import type { HttpLimits } from './limits.ts'
 
@@ -45,7 +45,7 @@ function tooMany(most: number, where: string): GraphQLError {
 type Items = AsyncIterable<unknown>
 
 /** Gives each subscription its place among all, and ends it with UNAUTHENTICATED when its credential ends. */
-export function limitStreams(streams: Streams, credentials: Pick<CredentialWatch, 'watch'>): Plugin<Context> {
+export function limitStreams(streams: Streams, callers: Pick<CallerWatch, 'watch'>): Plugin<Context> {
   return {
     onSubscribe({ subscribeFn, setSubscribeFn }) {
       setSubscribeFn(async (args: ExecutionArgs) => {
@@ -60,7 +60,7 @@ export function limitStreams(streams: Streams, credentials: Pick<CredentialWatch
           const result: object = await subscribeFn(args)
           if (Symbol.asyncIterator in result) {
             isLive?.()
-            return guard(result as Items, viewer, credentials, leave)
+            return guard(result as Items, viewer, callers, leave)
           }
           leave()
           return result
@@ -77,7 +77,7 @@ export function limitStreams(streams: Streams, credentials: Pick<CredentialWatch
 function guard(
   items: Items,
   viewer: Viewer,
-  credentials: Pick<CredentialWatch, 'watch'>,
+  callers: Pick<CallerWatch, 'watch'>,
   leave: () => void,
 ): AsyncIterableIterator<unknown> {
   const source = items[Symbol.asyncIterator]()
@@ -87,7 +87,7 @@ function guard(
     stopWatching()
     leave()
   }
-  const stopWatching = credentials.watch(viewer, () => {
+  const stopWatching = callers.watch(viewer, () => {
     if (waiting.size === 0) failure = unauthenticated()
     for (const waiter of waiting) waiter.reject(unauthenticated())
     end()

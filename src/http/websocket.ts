@@ -8,11 +8,11 @@ import type { ErrorCode } from '../../schema/error-codes.ts'
 import { presentError, refusal } from '../graphql/errors.ts'
 import { refuseLongDocument } from '../graphql/limits.ts'
 import type { Log, Trouble } from '../log.ts'
-import type { CredentialWatch } from '../tenants/watch.ts'
+import type { CallerWatch } from '../tenants/watch.ts'
+import { bearerToken } from './bearer.ts'
 import { createCounts } from './counts.ts'
-import { bearerToken } from './credentials.ts'
 import { type Gate, networkOf } from './gate.ts'
-import type { HttpLimits } from './limits.ts'
+import { type HttpLimits, SIZES } from './limits.ts'
 import { pathOf } from './location.ts'
 import { refuseAltered } from './messages.ts'
 import { isAllowedOrigin } from './origins.ts'
@@ -29,7 +29,7 @@ export type WebSockets = {
 export type WebSocketOptions = {
   yoga: Yoga
   gate: Gate
-  credentials: Pick<CredentialWatch, 'watch'>
+  callers: Pick<CallerWatch, 'watch'>
   log: Log
   unavailable: Trouble
   introspection: boolean
@@ -38,15 +38,12 @@ export type WebSocketOptions = {
   unread: Unread
 }
 
-// Large batches go over HTTP.
-const MOST_MESSAGE_BYTES = 1024 * 1024
-const MOST_FRAGMENTS = 256
 const GOING_AWAY = 1001
 
 const SERVER_OPTIONS = {
   noServer: true,
-  maxPayload: MOST_MESSAGE_BYTES,
-  maxFragments: MOST_FRAGMENTS,
+  maxPayload: SIZES.message,
+  maxFragments: SIZES.frames,
   perMessageDeflate: false,
   // Whoever is sent away and stays has been one of too many for long enough.
   closeTimeout: 3000,
@@ -212,9 +209,9 @@ async function begin(
   }
 }
 
-async function admit({ gate, credentials }: WebSocketOptions, connection: Connection, key: string | null) {
+async function admit({ gate, callers }: WebSocketOptions, connection: Connection, key: string | null) {
   const { viewer } = await gate.admit(key, connection.extra.address)
-  trust(connection, viewer, credentials)
+  trust(connection, viewer, callers)
   return viewer
 }
 

@@ -8,10 +8,11 @@ import { createLimits } from '../graphql/limits.ts'
 import { refuseUnreadableResults } from '../graphql/whole-mutations.ts'
 import type { Log, Trouble } from '../log.ts'
 import type { Viewer } from '../tenants/access.ts'
-import type { CredentialWatch } from '../tenants/watch.ts'
+import type { CallerWatch } from '../tenants/watch.ts'
 import type { Params } from './body.ts'
 import { limitStreams, type Streams } from './streams.ts'
 
+/** The API's path, for HTTP, SSE and WebSocket alike. */
 export const GRAPHQL_PATH = '/graphql'
 
 /** What is known of a request before GraphQL begins. Over WebSocket there are no params: the message has them. */
@@ -31,7 +32,7 @@ export type YogaOptions = {
   unavailable: Trouble
   introspection: boolean
   streams: Streams
-  credentials: Pick<CredentialWatch, 'watch'>
+  callers: Pick<CallerWatch, 'watch'>
 }
 
 /** Parsing, validating, limits, execution and the masking of errors: one pipeline for HTTP, SSE and WebSocket. */
@@ -46,7 +47,7 @@ export function createPipeline(options: YogaOptions): Yoga {
     plugins: [
       operationFromWrapper,
       presentErrors(present),
-      limitStreams(options.streams, options.credentials),
+      limitStreams(options.streams, options.callers),
       createLimits({ introspection }),
       refuseUnreadableResults,
     ],

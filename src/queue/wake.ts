@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Log } from '../log.ts'
 import type { Sql } from '../postgres/client.ts'
 
-/** What there may be news of. */
+/**
+ * What there may be news of; older processes know them by these very words. `credentials` are those of callers: API keys and portal
+ * sessions that ended.
+ */
 export type Topic = 'outbox' | 'deliver' | 'promote' | 'attempts' | 'replays' | 'replay-progress' | 'credentials'
 
 /**

@@ -33,6 +33,7 @@ export const SEALED_COLUMNS = {
   },
 } as const satisfies Record<string, SealedColumn>
 
+/** All of them, without their names. */
 export const sealedColumns = (): SealedColumn[] => Object.values(SEALED_COLUMNS)
 
 /** Those that belong to an endpoint, and go with it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 /** A key that seals secrets; its id is derived from it, so that the same key has the same id wherever it is given. */
 export type MasterKey = { id: string; key: Buffer }
 
+/** The master keys cannot be read; the message says which and why, and quotes none. */
 export class MasterKeysError extends Error {
   readonly code = 'INVALID_MASTER_KEYS'
 

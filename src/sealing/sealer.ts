@@ -6,12 +6,13 @@ import type { MasterKey } from './master-keys.ts'
  *
  *     1 byte version | 8 bytes key id | 12 bytes nonce | 16 bytes tag | ciphertext
  *
- * `context` says where the secret belongs (`secret:<tenant>:<endpoint>`) and is authenticated, not stored: a sealed value
- * moved to another row does not open there.
+ * `context` says where the secret belongs, as `SEALED_COLUMNS` spells it (`<tenant>/<endpoint>`), and is authenticated, not
+ * stored: a sealed value moved to another row does not open there.
  */
 export type Sealer = {
   /** Seals with the newest key. */
   seal(plain: string, context: string): Buffer
+  /** Opens with whichever key sealed it. Throws `SealError`. */
   open(sealed: Uint8Array, context: string): string
   /** The key that is needed to open it, in hex. */
   keyIdOf(sealed: Uint8Array): string
@@ -23,6 +24,7 @@ export type Sealer = {
 
 export type SealErrorCode = 'MASTER_KEY_MISSING' | 'SEALED_DAMAGED'
 
+/** A sealed value cannot be opened: its key was not given, or it was altered or moved. */
 export class SealError extends Error {
   readonly code: SealErrorCode
   readonly keyId: string | null

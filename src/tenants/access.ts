@@ -2,9 +2,9 @@ import type { TenantId } from '../../schema/ids.ts'
 import { SCOPES, type Scope } from '../../schema/states.ts'
 import type { Actor } from '../audit/actor.ts'
 
-/** Who is asking: the credential of a request, and what it may do. */
+/** Who is asking, the caller of the API: the API key or portal session of a request, and what it may do. */
 export type Viewer = Actor & {
-  /** Null: the credential is instance-wide. */
+  /** Null: it is instance-wide. */
   tenantId: TenantId | null
   scopes: readonly Scope[]
   /** When the credential ends; null: never. */
@@ -21,32 +21,32 @@ const INCLUDED: Record<Scope, readonly Scope[]> = {
   ADMIN: ['ADMIN', 'MANAGE', 'READ', 'PUBLISH'],
 }
 
-/** Whether a credential may do what needs this scope: `ADMIN` includes all of them, `MANAGE` includes `READ`. */
+/** Whether a caller may do what needs this scope: `ADMIN` includes all of them, `MANAGE` includes `READ`. */
 export function may(viewer: Viewer, scope: Scope): boolean {
   return viewer.scopes.some((own) => INCLUDED[own].includes(scope))
 }
 
-/** Everything a credential's scopes come to, with those that they include, in the order of the enum. */
+/** Everything a caller's scopes come to, with those that they include, in the order of the enum. */
 export function effectiveScopes(viewer: Pick<Viewer, 'scopes'>): Scope[] {
   return SCOPES.filter((scope) => viewer.scopes.some((own) => INCLUDED[own].includes(scope)))
 }
 
-/** Which objects a credential can name by their id: its tenant's, or anybody's when it is instance-wide. */
+/** Which objects a caller can name by their id: its tenant's, or anybody's when it is instance-wide. */
 export function reachOf(viewer: Viewer): Reach {
   return viewer.tenantId ?? 'every'
 }
 
-/** Whose credentials one may see and change: those of its tenant, everybody's, or nobody's without ADMIN. */
+/** Whose keys and portal sessions one may see and change: those of its tenant, everybody's, or nobody's without ADMIN. */
 export function adminReachOf(viewer: Viewer): Reach | null {
   return may(viewer, 'ADMIN') ? reachOf(viewer) : null
 }
 
-/** Whether a credential may do what concerns the whole instance: tenants, and credentials that are not bound to one. */
+/** Whether a caller may do what concerns the whole instance: tenants, and keys that are not bound to one. */
 export function isInstanceAdmin(viewer: Viewer): boolean {
   return viewer.tenantId === null && may(viewer, 'ADMIN')
 }
 
-/** Whether a credential may ask for the lists of all tenants at once. */
+/** Whether a caller may ask for the lists of all tenants at once. */
 export function mayListEveryTenant(viewer: Viewer): boolean {
   return isInstanceAdmin(viewer)
 }

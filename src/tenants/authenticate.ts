@@ -4,7 +4,8 @@ import { apiKeys } from '../../schema/tables/api-keys.ts'
 import { portalSessions } from '../../schema/tables/portal-sessions.ts'
 import type { Orm } from '../postgres/client.ts'
 import type { Viewer } from './access.ts'
-import { formOf, hashOf } from './credential-text.ts'
+import { formOf, hashOf } from './bearer-text.ts'
+import { type Ending, stateOf } from './caller-state.ts'
 import type { KeyUsage } from './key-usage.ts'
 
 export type AuthenticateContext = { orm: Orm; now: Date; address: string | null; keyUsage?: Pick<KeyUsage, 'note'> }
@@ -35,9 +36,7 @@ async function findPortalSession({ orm, now, address }: AuthenticateContext, has
   return { kind: 'PORTAL_SESSION', id, name, address, tenantId, scopes: [scope], expiresAt }
 }
 
-type Row = { hash: Buffer; revokedAt: Date | null; expiresAt: Date | null }
-
-function opens(row: Row, hash: Buffer, now: Date): boolean {
+function opens(row: Ending & { hash: Buffer }, hash: Buffer, now: Date): boolean {
   // The index has compared already, in its own time; whoever could learn from that would have to invert SHA-256.
-  return timingSafeEqual(row.hash, hash) && row.revokedAt === null && (row.expiresAt === null || row.expiresAt > now)
+  return timingSafeEqual(row.hash, hash) && stateOf(row, now) === 'ACTIVE'
 }

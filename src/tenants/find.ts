@@ -7,7 +7,7 @@ import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { mayListEveryTenant, type Reach, type Viewer } from './access.ts'
-import { formOf } from './credential-text.ts'
+import { formOf } from './bearer-text.ts'
 import { inReach } from './reach.ts'
 
 export type Tenant = typeof tenants.$inferSelect
@@ -41,7 +41,7 @@ export async function findTenant(orm: Orm, reach: Reach, { id, key }: TenantName
   return found === null ? null : ((await findTenants(orm, reach, [found]))[0] ?? null)
 }
 
-/** The tenants that can be seen, newest first, without deleted ones: all of them, or the credential's own. */
+/** The tenants that can be seen, newest first, without deleted ones: all of them, or the caller's own. */
 export async function listTenants(orm: Orm, reach: Reach, page: PageRequest): Promise<Page<Tenant>> {
   const rows = await orm
     .select()

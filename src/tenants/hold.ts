@@ -4,6 +4,7 @@ import { apiKeys } from '../../schema/tables/api-keys.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import type { Viewer } from './access.ts'
+import { stateOf } from './caller-state.ts'
 
 /**
  * Sees to it that a tenant is not deleted before the commit: whatever is made for it is there when its deletion looks for what
@@ -32,9 +33,8 @@ export async function holdMaker(orm: Pick<Orm, 'select'>, { id, scopes }: Viewer
     .from(apiKeys)
     .where(eq(apiKeys.id, id as ApiKeyId))
     .for('key share')
-  if (maker === undefined) throw new Error('Only an API key makes tenants and credentials')
-  const over = maker.revokedAt !== null || (maker.expiresAt !== null && maker.expiresAt <= now)
-  if (!over && scopes.every((scope) => maker.scopes.includes(scope))) return
+  if (maker === undefined) throw new Error('Only an API key makes tenants, keys and portal sessions')
+  if (stateOf(maker, now) === 'ACTIVE' && scopes.every((scope) => maker.scopes.includes(scope))) return
   const message =
     'The API key of this request has just been revoked, or has expired: nothing was done. Send a valid one.'
   throw new Mistake('UNAUTHENTICATED', [], message)

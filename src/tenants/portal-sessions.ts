@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { and, eq, isNull, lte, type SQL } from 'drizzle-orm'
+import { and, eq, getTableColumns, isNull, lte, type SQL } from 'drizzle-orm'
 import { type ApiKeyId, newId, type PortalSessionId, publicId, type TenantId } from '../../schema/ids.ts'
 import type { AuditAction, PortalScope } from '../../schema/states.ts'
 import { portalSessions } from '../../schema/tables/portal-sessions.ts'
@@ -11,13 +11,17 @@ import type { Clock } from '../postgres/clock.ts'
 import { again } from '../postgres/deadlock.ts'
 import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from './access.ts'
-import { credentialText, hashOf } from './credential-text.ts'
+import { bearerText, hashOf } from './bearer-text.ts'
 import { holdMaker, holdTenant } from './hold.ts'
 import { readActorName } from './input.ts'
 import { inReach } from './reach.ts'
 
-export type CredentialContext = { db: Pick<Db, 'orm'>; wake: Pick<Wake, 'signal'>; clock: Clock }
+export type AccessContext = { db: Pick<Db, 'orm'>; wake: Pick<Wake, 'signal'>; clock: Clock }
 
+const { hash: _, ...columns } = getTableColumns(portalSessions)
+
+/** What is read of a portal session: all but its hash, which only `authenticate` needs. */
+export const PORTAL_SESSION_COLUMNS = columns
 export type PortalSessionRow = Omit<typeof portalSessions.$inferSelect, 'hash'>
 
 export type NewPortalSession = {
@@ -35,7 +39,7 @@ const DEFAULT_NAME = 'portal session'
  * revoked. Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile, UNAUTHENTICATED where the key was revoked.
  */
 export async function createPortalSession(
-  { db, clock }: CredentialContext,
+  { db, clock }: AccessContext,
   viewer: Viewer,
   tenantId: TenantId,
   input: NewPortalSession,
@@ -43,7 +47,7 @@ export async function createPortalSession(
   const seconds = readWhole(input.expiresInSeconds ?? DEFAULT_SECONDS, LIFETIME, ['input', 'expiresInSeconds'])
   const name = readActorName(input.name ?? DEFAULT_NAME, ['input', 'name'])
   const now = clock.now()
-  const token = credentialText('prs', randomBytes(32))
+  const token = bearerText('prs', randomBytes(32))
   const portalSession = await db.orm.transaction(async (tx) => {
     await holdTenant(tx, tenantId)
     await holdMaker(tx, viewer, now)
@@ -52,7 +56,7 @@ export async function createPortalSession(
     const [made] = await tx
       .insert(portalSessions)
       .values({ ...row, ...times, hash: hashOf(token) })
-      .returning()
+      .returning(PORTAL_SESSION_COLUMNS)
     const details = { name, scope: input.scope, expiresAt: times.expiresAt.toISOString() }
     await recordAction(tx, viewer, { ...about('PORTAL_SESSION_CREATE', row), details }, now)
     return made as PortalSessionRow
@@ -65,7 +69,7 @@ export async function createPortalSession(
  * UNAUTHENTICATED where that of the request was revoked meanwhile.
  */
 export async function revokePortalSession(
-  { db, wake, clock }: CredentialContext,
+  { db, wake, clock }: AccessContext,
   viewer: Viewer,
   id: PortalSessionId,
 ): Promise<PortalSessionRow> {
@@ -73,13 +77,17 @@ export async function revokePortalSession(
   const revoke = async (tx: Pick<Orm, 'select' | 'insert' | 'update'>) => {
     await holdMaker(tx, viewer, now)
     const [session] = await tx
-      .select()
+      .select(PORTAL_SESSION_COLUMNS)
       .from(portalSessions)
       .where(and(inReach(portalSessions.tenantId, reachOf(viewer)), eq(portalSessions.id, id)))
       .for('update')
     if (!session) throw new Mistake('NOT_FOUND', ['id'], 'There is no such portal session.')
     if (session.revokedAt !== null) return session
-    const [row] = await tx.update(portalSessions).set({ revokedAt: now }).where(eq(portalSessions.id, id)).returning()
+    const [row] = await tx
+      .update(portalSessions)
+      .set({ revokedAt: now })
+      .where(eq(portalSessions.id, id))
+      .returning(PORTAL_SESSION_COLUMNS)
     await recordAction(tx, viewer, { ...about('PORTAL_SESSION_REVOKE', session), details: { name: session.name } }, now)
     return row as PortalSessionRow
   }

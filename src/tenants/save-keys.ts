@@ -1,17 +1,18 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, arrayContains, eq, isNull, ne, sql } from 'drizzle-orm'
 import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
 import type { Scope } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
-import { recordAction } from '../audit/record.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { again } from '../postgres/deadlock.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { may, reachOf, type Viewer } from './access.ts'
-import { type ApiKeyRow, aboutKey, KEY_OF_ENVIRONMENT, makeApiKey, revokeKey } from './api-keys.ts'
+import { API_KEY_COLUMNS, type ApiKeyRow, makeApiKey, revokeKey } from './api-keys.ts'
+import { isActive, stateOf } from './caller-state.ts'
+import { KEY_OF_ENVIRONMENT } from './first-key.ts'
 import { holdMaker, holdTenant } from './hold.ts'
 import { readActorName } from './input.ts'
-import type { CredentialContext } from './portal-sessions.ts'
+import type { AccessContext } from './portal-sessions.ts'
 import { inReach } from './reach.ts'
 
 export type ApiKeyInput = { name: string; scopes: readonly Scope[]; expiresAt?: Date | null | undefined }
@@ -20,8 +21,8 @@ export type ApiKeyInput = { name: string; scopes: readonly Scope[]; expiresAt?: 
  * Makes a key for a tenant, or for the whole instance (null), with no more than its maker may do; returns its text this once.
  * Mistakes: INVALID_INPUT, NOT_FOUND where the tenant was deleted meanwhile, UNAUTHENTICATED where the maker was revoked.
  */
-export async function issueApiKey(
-  { db, clock }: CredentialContext,
+export async function createApiKey(
+  { db, clock }: AccessContext,
   viewer: Viewer,
   tenantId: TenantId | null,
   input: ApiKeyInput,
@@ -37,15 +38,7 @@ export async function issueApiKey(
   return db.orm.transaction(async (tx) => {
     if (tenantId !== null) await holdTenant(tx, tenantId)
     await holdMaker(tx, viewer, now)
-    const { row, text } = await makeApiKey(tx, { tenantId, name, scopes, expiresAt }, now)
-    const { details, ...about } = aboutKey('API_KEY_CREATE', row)
-    await recordAction(
-      tx,
-      viewer,
-      { ...about, details: { ...details, expiresAt: expiresAt?.toISOString() ?? null } },
-      now,
-    )
-    return { apiKey: row, key: text }
+    return makeApiKey(tx, viewer, { tenantId, name, scopes, expiresAt }, now)
   })
 }
 
@@ -54,7 +47,7 @@ export async function issueApiKey(
  * nothing is noted. Mistakes: NOT_FOUND, LAST_ADMIN_KEY at `id`; UNAUTHENTICATED where that of the request was revoked meanwhile.
  */
 export async function revokeApiKey(
-  { db, wake, clock }: CredentialContext,
+  { db, wake, clock }: AccessContext,
   viewer: Viewer,
   id: ApiKeyId,
 ): Promise<ApiKeyRow> {
@@ -64,7 +57,7 @@ export async function revokeApiKey(
     await tx.execute(sql`select pg_advisory_xact_lock(${LOCKS.adminKeys}::bigint)`)
     await holdMaker(tx, viewer, now)
     const [key] = await tx
-      .select()
+      .select(API_KEY_COLUMNS)
       .from(apiKeys)
       .where(and(inReach(apiKeys.tenantId, reachOf(viewer)), eq(apiKeys.id, id)))
       .for('update')
@@ -94,16 +87,19 @@ function readScopes(viewer: Viewer, given: readonly Scope[]): Scope[] {
   throw new Mistake('INVALID_INPUT', path, `A key cannot make one that may do more than itself: ${beyond.join(', ')}.`)
 }
 
-function opensInstance({ tenantId, scopes, revokedAt, expiresAt }: ApiKeyRow, now: Date): boolean {
-  return tenantId === null && scopes.includes('ADMIN') && revokedAt === null && (expiresAt === null || expiresAt > now)
+function opensInstance(key: ApiKeyRow, now: Date): boolean {
+  return key.tenantId === null && key.scopes.includes('ADMIN') && stateOf(key, now) === 'ACTIVE'
 }
 
 /** A key that is about to expire is no successor of one that never does. */
-async function isThereAnother(orm: Pick<Orm, 'execute'>, key: ApiKeyRow, now: Date): Promise<boolean> {
-  const others = await orm.execute(sql`
-    select from postrider.api_keys
-    where tenant_id is null and 'ADMIN' = any(scopes) and revoked_at is null and id <> ${key.id}
-      and (expires_at is null or (${key.expiresAt !== null} and expires_at > ${now.toISOString()}::timestamptz)) limit 1`)
+async function isThereAnother(orm: Pick<Orm, 'select'>, key: ApiKeyRow, now: Date): Promise<boolean> {
+  const opens = and(isNull(apiKeys.tenantId), arrayContains(apiKeys.scopes, ['ADMIN']), isActive(apiKeys, now))
+  const lasts = key.expiresAt === null ? isNull(apiKeys.expiresAt) : undefined
+  const others = await orm
+    .select({ id: apiKeys.id })
+    .from(apiKeys)
+    .where(and(opens, ne(apiKeys.id, key.id), lasts))
+    .limit(1)
   return others.length > 0
 }
 

@@ -57,6 +57,7 @@ export async function updateTenant(
   })
 }
 
+/** NOT_FOUND at `id`: there is none, or it is deleted. */
 export const tenantNotFound = () => new Mistake('NOT_FOUND', ['id'], 'There is no such tenant.')
 
 function readTenantName(name: string | null | undefined): string | null {

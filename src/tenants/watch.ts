@@ -4,18 +4,18 @@ import type { Wake } from '../queue/wake.ts'
 import type { Viewer } from './access.ts'
 import type { Living } from './living.ts'
 
-/** Tells when credentials that are in use end: revoked, expired, or gone with their tenant. */
-export type CredentialWatch = {
-  /** Calls `ended`, once, when the credential opens nothing any more. Returns how to stop watching. */
+/** Tells when API keys and portal sessions that are in use end: revoked, expired, or gone with their tenant. */
+export type CallerWatch = {
+  /** Calls `ended`, once, when the key or portal session opens nothing any more. Returns how to stop watching. */
   watch(viewer: Pick<Viewer, 'id'>, ended: () => void): () => void
   /** How many are watched. */
   watched(): number
   close(): void
 }
 
-export type CredentialWatchContext = {
-  /** Those of the credentials that were not revoked, and when they expire. */
-  living(ids: readonly Viewer['id'][]): Promise<Living>
+export type CallerWatchContext = {
+  /** Those that open something at this moment, and when they expire. */
+  living(ids: readonly Viewer['id'][], now: Date): Promise<Living>
   wake: Pick<Wake, 'on'>
   clock: Clock
   log: Log
@@ -24,11 +24,11 @@ export type CredentialWatchContext = {
 
 // The truth behind the wake-ups, asked only while something is watched.
 const POLL_MS = 10_000
-// A timer that is early would find the credential alive, and ask again at once.
+// A timer that is early would find the caller alive, and ask again at once.
 const AFTER_EXPIRY_MS = 20
 
-/** One statement for all credentials of this process: at the beginning, at a wake-up, when one expires, and by a slow poll. */
-export function createCredentialWatch(context: CredentialWatchContext): CredentialWatch {
+/** One statement for all callers of this process: at the beginning, at a wake-up, when one expires, and by a slow poll. */
+export function createCallerWatch(context: CallerWatchContext): CallerWatch {
   const { living, wake, clock, log, pollMs = POLL_MS } = context
   const watched = new Map<Viewer['id'], Set<() => void>>()
 
@@ -41,20 +41,19 @@ export function createCredentialWatch(context: CredentialWatchContext): Credenti
   const look = async (): Promise<number | null> => {
     const ids = [...watched.keys()]
     if (ids.length === 0) return null
-    const found = await living(ids)
-    const now = clock.now().getTime()
+    const now = clock.now()
+    const found = await living(ids, now)
     let nextMs = pollMs
     for (const id of ids) {
       const expiresAt = found.get(id as NonNullable<typeof id>)
-      const leftMs = expiresAt === null ? pollMs : expiresAt === undefined ? 0 : expiresAt.getTime() - now
-      if (leftMs <= 0) end(id)
-      else nextMs = Math.min(nextMs, leftMs + AFTER_EXPIRY_MS)
+      if (expiresAt === undefined) end(id)
+      else if (expiresAt !== null) nextMs = Math.min(nextMs, expiresAt.getTime() - now.getTime() + AFTER_EXPIRY_MS)
     }
     return watched.size === 0 ? null : nextMs
   }
   const eye = createEye(() =>
     look().catch((err) => {
-      log.debug({ err }, 'Credentials in use could not be checked; trying again')
+      log.debug({ err }, 'The API keys in use could not be checked; trying again')
       return pollMs
     }),
   )

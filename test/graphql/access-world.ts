@@ -12,6 +12,7 @@ import {
   type TenantId,
 } from '../../schema/ids.ts'
 import type { PortalScope, Scope } from '../../schema/states.ts'
+import { SYSTEM } from '../../src/audit/actor.ts'
 import { makeApiKey } from '../../src/tenants/api-keys.ts'
 import { createPortalSession } from '../../src/tenants/portal-sessions.ts'
 import { viewerOf } from '../support/viewer.ts'
@@ -106,7 +107,8 @@ function createMaker(api: Api, tenantId: TenantId) {
       values (${id}, ${tenantId}, 'KEYS_ROTATE', 'SYSTEM', 'Postrider', now())`
     return id
   }
-  const apiKey = async () => (await makeApiKey(db.orm, { tenantId, name: 'one', scopes: ['READ'] }, clock.now())).row
+  const apiKey = async () =>
+    (await makeApiKey(db.orm, SYSTEM, { tenantId, name: 'one', scopes: ['READ'] }, clock.now())).apiKey
   const portalSession = async () => {
     const maker = { ...viewerOf(tenantId, ['READ']), id: (await apiKey()).id }
     return (await createPortalSession(sessions, maker, tenantId, { scope: 'READ' })).portalSession
@@ -136,10 +138,10 @@ async function createCredentials(
   const now = clock.now()
   const gone = await api.newTenant('gone')
   const key = async (tenantId: TenantId | null, scopes: Scope[], expiresAt: Date | null = null) =>
-    makeApiKey(db.orm, { tenantId, name: 'one of the matrix', scopes, expiresAt }, now)
-  const textOf = async (tenantId: TenantId | null, ...scopes: Scope[]) => (await key(tenantId, scopes)).text
+    makeApiKey(db.orm, SYSTEM, { tenantId, name: 'one of the matrix', scopes, expiresAt }, now)
+  const textOf = async (tenantId: TenantId | null, ...scopes: Scope[]) => (await key(tenantId, scopes)).key
   const session = async (tenantId: TenantId, scope: PortalScope, maker = key(null, ['ADMIN'])) => {
-    const viewer = { ...viewerOf(null), id: (await maker).row.id }
+    const viewer = { ...viewerOf(null), id: (await maker).apiKey.id }
     return (await createPortalSession({ ...api, db: { orm: db.orm } }, viewer, tenantId, { scope })).token
   }
   const revoked = await key(null, ['ADMIN'])
@@ -149,12 +151,12 @@ async function createCredentials(
   const ofGone = { key: await textOf(gone, 'ADMIN'), session: await session(gone, 'MANAGE') }
   await api.ask('mutation ($id: ID!) { tenantDelete(id: $id) { tenant { id } } }', { id: publicId('ten', gone) })
   await api.ask('mutation ($id: ID!) { apiKeyRevoke(id: $id) { apiKey { id } } }', {
-    id: publicId('key', revoked.row.id),
+    id: publicId('key', revoked.apiKey.id),
   })
   return {
     'no credential': null,
-    'an expired key': (await key(null, ['ADMIN'], now)).text,
-    'a revoked key': revoked.text,
+    'an expired key': (await key(null, ['ADMIN'], now)).key,
+    'a revoked key': revoked.key,
     'an expired portal session': ended.expired,
     'a revoked portal session': ended.revoked,
     'a session of a revoked key': ofRevokedKey,

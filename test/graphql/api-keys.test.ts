@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { parsePublicId, type TenantId } from '../../schema/ids.ts'
-import { ensureFirstKey, makeApiKey } from '../../src/tenants/api-keys.ts'
+import { SYSTEM } from '../../src/audit/actor.ts'
+import { makeApiKey } from '../../src/tenants/api-keys.ts'
+import { ensureFirstKey } from '../../src/tenants/first-key.ts'
 import { movableClock } from '../support/engine.ts'
 import { type Dig, startApi } from './api.ts'
 
@@ -199,9 +201,9 @@ test('what becomes of keys is noted, of those of the environment as well', async
 test('when a key was last used is noted for all that were used, and shown', async () => {
   const { ask, db, newTenant, keyUsage } = await startApi()
   const tenantId = await newTenant('acme')
-  const { text } = await makeApiKey(db.orm, { tenantId, name: 'used', scopes: ['READ'] }, new Date())
-  await makeApiKey(db.orm, { tenantId, name: 'unused', scopes: ['READ'] }, new Date())
-  for (let i = 0; i < 5; i++) await ask(WHO, {}, text)
+  const { key } = await makeApiKey(db.orm, SYSTEM, { tenantId, name: 'used', scopes: ['READ'] }, new Date())
+  await makeApiKey(db.orm, SYSTEM, { tenantId, name: 'unused', scopes: ['READ'] }, new Date())
+  for (let i = 0; i < 5; i++) await ask(WHO, {}, key)
   await keyUsage.close()
   const { apiKeys } = await ask<{ apiKeys: { nodes: { name: string; lastUsedAt: string | null }[] } }>(
     '{ apiKeys(tenant: "acme") { nodes { name lastUsedAt } } }',

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest'
-import { newId, type TenantId } from '../../schema/ids.ts'
+import { newId, publicId, type TenantId } from '../../schema/ids.ts'
 import type { Feed } from '../../src/attempts/feed.ts'
+import { SYSTEM } from '../../src/audit/actor.ts'
 import { createCapabilities } from '../../src/graphql/capabilities.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
 import type { HttpLimits } from '../../src/http/limits.ts'
@@ -11,7 +12,7 @@ import { createSealer } from '../../src/sealing/sealer.ts'
 import { makeApiKey, type NewApiKey } from '../../src/tenants/api-keys.ts'
 import { createKeyUsage } from '../../src/tenants/key-usage.ts'
 import { findLiving } from '../../src/tenants/living.ts'
-import { createCredentialWatch } from '../../src/tenants/watch.ts'
+import { createCallerWatch } from '../../src/tenants/watch.ts'
 import { type EngineOptions, startEngine } from '../support/engine.ts'
 
 const graphqlSchema = buildSchema()
@@ -34,8 +35,8 @@ type ApiOptions = EngineOptions & {
   allowedOrigins?: string[]
   rateLimit?: number
   limits?: Partial<HttpLimits>
-  /** Between looks at the credentials in use. */
-  credentialPollMs?: number
+  /** Between looks at the callers in use. */
+  callerPollMs?: number
 }
 
 /** The API over HTTP on a fresh database, without a worker unless asked for one: nothing is delivered. */
@@ -51,19 +52,24 @@ export async function startApi(options: ApiOptions = {}) {
   const { introspection = true, graphiql = true, allowedOrigins = [], rateLimit = null, limits = {} } = options
   const config = { host: '127.0.0.1', port: 0, allowedOrigins, introspection, graphiql, rateLimit }
   const ready = () => db.sql`select 1`
-  const credentials = createCredentialWatch({
+  const callers = createCallerWatch({
     ...engine,
     log,
-    living: (ids) => findLiving(db.orm, ids),
-    ...(options.credentialPollMs ? { pollMs: options.credentialPollMs } : {}),
+    living: (ids, now) => findLiving(db.orm, ids, now),
+    ...(options.callerPollMs ? { pollMs: options.callerPollMs } : {}),
   })
-  onTestFinished(() => credentials.close())
-  const server = createHttpServer({ config, capabilities, graphqlSchema, log, credentials, ready, limits })
+  onTestFinished(() => callers.close())
+  const server = createHttpServer({ config, capabilities, graphqlSchema, log, callers, ready, limits })
   await server.listen()
   onTestFinished(() => server.close())
   const url = `${server.url()}/graphql`
-  const newKey = async (key: Partial<NewApiKey> = {}) =>
-    (await makeApiKey(db.orm, { tenantId: null, name: 'test', scopes: ['ADMIN'], ...key }, clock.now())).text
+  const newKey = async (given: Partial<NewApiKey> = {}) => {
+    const key = { tenantId: null, name: 'test', scopes: ['ADMIN' as const], ...given }
+    const made = await makeApiKey(db.orm, SYSTEM, key, clock.now())
+    // The audit log of a test begins with what the test does.
+    await db.sql`delete from postrider.audit_log where object = ${publicId('key', made.apiKey.id)}`
+    return made.key
+  }
   const adminKey = await newKey()
 
   /** Sends one operation; the answer as it came. */
@@ -86,5 +92,5 @@ export async function startApi(options: ApiOptions = {}) {
     return row?.id as TenantId
   }
 
-  return { ...engine, server, credentials, capabilities, keyUsage, url, adminKey, newKey, newTenant, send, ask, sealer }
+  return { ...engine, server, callers, capabilities, keyUsage, url, adminKey, newKey, newTenant, send, ask, sealer }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { coerceInputValue, type GraphQLInputType, isListType, isNonNullType, isObjectType, parse } from 'graphql'
 import { expect, test } from 'vitest'
-import { LIST_SIZES, WEIGHTS } from '../../src/graphql/limits.ts'
+import { LIMITS, LIST_SIZES, WEIGHTS } from '../../src/graphql/limits.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
 import { faultsInVariables } from '../../src/graphql/variables.ts'
 import { startApi } from './api.ts'
@@ -13,7 +13,7 @@ const CANARY = 'whsec_canary_that_nobody_may_see'
 const CREATE = parse('mutation ($it: EndpointCreateInput!) { endpointCreate(input: $it) { secret } }')
 
 function faultsOf(it: unknown, hideNames = false) {
-  return faultsInVariables({ schema, document: CREATE, variableValues: { it } }, { hideNames })
+  return faultsInVariables({ schema, document: CREATE, variableValues: { it } }, { hideNames, limits: LIMITS })
 }
 
 test.each`

@@ -132,6 +132,8 @@ test('a deleted tenant is gone for whoever names it, and its key may be given ag
   const READ = `query ($id: ID!, $event: ID!) { tenant(id: $id) { id key deletedAt } event(id: $event) { tenant { id key deletedAt } } }`
   expect(await ask(READ, { id, event })).toEqual({ tenant: gone, event: { tenant: gone } })
   expect(await ask('{ events(tenant: "*") { nodes { id } } }')).toEqual({ events: { nodes: [{ id: event }] } })
+  const LOG = '{ auditLog(tenant: "*", first: 1) { nodes { action tenant { id key deletedAt } } } }'
+  expect(await ask(LOG)).toEqual({ auditLog: { nodes: [{ action: 'TENANT_DELETE', tenant: gone }] } })
 
   await ask(CREATE, { input: { key: 'acme' } })
   expect(await publicIdOf(ask, 'acme')).not.toBe(id)

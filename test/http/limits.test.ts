@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { LIMITS } from '../../src/graphql/limits.ts'
-import { HTTP_LIMITS as HTTP } from '../../src/http/limits.ts'
+import { HTTP_LIMITS as HTTP, inWords, SIZES } from '../../src/http/limits.ts'
+import { MOST_PAGE_SIZE } from '../../src/postgres/keyset.ts'
 
 const docs = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8').replace(/ +/g, ' ')
 
@@ -34,11 +35,25 @@ const SAID: { [Name in keyof typeof HTTP]: string } = {
   wrongKeysPerSecond: `then ${HTTP.wrongKeysPerSecond} a second`,
 }
 
+const SAID_OF_SIZES: { [Name in keyof typeof SIZES]: string } = {
+  headers: `| the headers of a request, its URL among them | ${inWords(SIZES.headers)} |`,
+  body: `| the body of a request | ${inWords(SIZES.body)} |`,
+  message: `| a message over WebSocket | ${inWords(SIZES.message)}, ${inWords(SIZES.usualMessage)} before`,
+  frames: `| frames of a message over WebSocket | ${SIZES.frames} |`,
+  usualMessage: `| a message over WebSocket that is no operation | ${inWords(SIZES.usualMessage)} |`,
+  strangerUnread: `MiB, ${inWords(SIZES.strangerUnread)} before a key was shown |`,
+  strangerMessages: `| messages over one WebSocket before a key was shown | ${SIZES.strangerMessages} |`,
+  alterable: `| a body or message with a number that parsing would alter | ${inWords(SIZES.alterable)} |`,
+}
+
 test('docs/limits.md says what holds', () => {
-  for (const sentence of Object.values(SAID)) expect(docs).toContain(sentence)
-  const { characters, tokens, brackets, depth, aliases, nestedLists, cost } = LIMITS
+  for (const sentence of [...Object.values(SAID), ...Object.values(SAID_OF_SIZES)]) expect(docs).toContain(sentence)
+  const { characters, tokens, brackets, depth, aliases, nestedLists, cost, entries, errors } = LIMITS
   const document = `${characters.toLocaleString('en')} characters, ${tokens.toLocaleString('en')} tokens, ${brackets} brackets`
   expect(docs).toContain(`| ${document} |`)
   expect(docs).toContain(`| ${depth}, ${aliases}, ${nestedLists} |`)
   expect(docs).toContain(`| ${cost.toLocaleString('en')} |`)
+  expect(docs).toContain(`| entries of a list in an input | ${entries.toLocaleString('en')},`)
+  expect(docs).toContain(`| errors told of a document and its variables | ${errors} |`)
+  expect(docs).toContain(`| a page | ${MOST_PAGE_SIZE} |`)
 })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createGate, networkOf } from '../../src/http/gate.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
-import { credentialText } from '../../src/tenants/credential-text.ts'
+import { bearerText } from '../../src/tenants/bearer-text.ts'
 import { startApi } from '../graphql/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { viewerOf } from '../support/viewer.ts'
@@ -139,10 +139,32 @@ test('a key whose checksum is wrong is refused without asking, and uses up no tr
     limits: { wrongKeys: 1, wrongKeysPerSecond: 0.01 },
     now: () => 0,
   })
-  const right = credentialText('prk', randomBytes(32))
+  const right = bearerText('prk', randomBytes(32))
   const misspelt = right.slice(0, -1) + (right.endsWith('0') ? '1' : '0')
   const refused = { extensions: { code: 'UNAUTHENTICATED' } }
   for (let i = 0; i < 10; i++) await expect(gate.admit(misspelt, '192.0.2.1')).rejects.toMatchObject(refused)
   expect(asked).toBe(0)
   expect(await gate.admit(right, '192.0.2.1')).toHaveProperty('viewer')
+})
+
+test('a try is given back when its key was right, and when nobody could say; a wrong one is used up', async () => {
+  let away = false
+  const gate = createGate({
+    authenticate: async (key) => {
+      if (away) throw new Error('the database is away')
+      return key.startsWith('right') ? viewerOf(null) : null
+    },
+    rateLimit: null,
+    limits: { wrongKeys: 1, wrongKeysPerSecond: 0.01 },
+    now: () => 0,
+  })
+  const address = '192.0.2.1'
+  for (let i = 0; i < 3; i++) expect(await gate.admit(`right ${i}`, address)).toHaveProperty('viewer')
+  away = true
+  for (let i = 0; i < 3; i++) await expect(gate.admit('any', address)).rejects.toThrow('the database is away')
+  away = false
+  await expect(gate.admit('wrong', address)).rejects.toMatchObject({ extensions: { code: 'UNAUTHENTICATED' } })
+  await expect(gate.admit('right 4', address)).rejects.toMatchObject({ extensions: { code: 'RATE_LIMITED' } })
+  // One that was right before needs none.
+  expect(await gate.admit('right 1', address)).toHaveProperty('viewer')
 })

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { silentLog } from '../../src/log.ts'
 import type { Living } from '../../src/tenants/living.ts'
-import { createCredentialWatch } from '../../src/tenants/watch.ts'
+import { createCallerWatch } from '../../src/tenants/watch.ts'
 import { startApi } from '../graphql/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { viewerOf } from '../support/viewer.ts'
@@ -63,7 +63,7 @@ async function hasEnded({ socket, sse }: Awaited<ReturnType<typeof follow>>) {
 }
 
 test('a key that is revoked ends what lives by it, at once, and nothing else', async () => {
-  const api = await world({ credentialPollMs: 600_000 })
+  const api = await world({ callerPollMs: 600_000 })
   const key = await api.newKey()
   const followed = await follow(api, key)
   const idle = await openSocket(api.port)
@@ -84,7 +84,7 @@ test('a key that is revoked ends what lives by it, at once, and nothing else', a
 })
 
 test('where no word of it comes, the poll notices', async () => {
-  const api = await world({ credentialPollMs: 100 })
+  const api = await world({ callerPollMs: 100 })
   const key = await api.newKey()
   const followed = await follow(api, key)
   await api.revoke(key)
@@ -92,7 +92,7 @@ test('where no word of it comes, the poll notices', async () => {
 })
 
 test('a key that expires ends what lives by it, then', async () => {
-  const api = await world({ credentialPollMs: 600_000 })
+  const api = await world({ callerPollMs: 600_000 })
   const expiresAt = new Date(Date.now() + 5000)
   const key = await api.newKey({ expiresAt })
   const followed = await follow(api, key)
@@ -102,7 +102,7 @@ test('a key that expires ends what lives by it, then', async () => {
 })
 
 test('a socket on which somebody else’s operation is under way stays until that has ended', async () => {
-  const api = await world({ credentialPollMs: 600_000 })
+  const api = await world({ callerPollMs: 600_000 })
   const key = await api.newKey()
   const { socket } = await follow(api, key)
   socket.send(subscribe('other', api.adminKey))
@@ -115,11 +115,11 @@ test('a socket on which somebody else’s operation is under way stays until tha
   expect(api.feed.subscribers()).toBe(1)
 })
 
-test('one statement asks for all credentials, and none where nothing lives by them', async () => {
+test('one statement asks for all callers, and none where nothing lives by them', async () => {
   const asked: number[] = []
   let listener = () => {}
   const living = new Map() as Living
-  const credentials = createCredentialWatch({
+  const callers = createCallerWatch({
     living: async (ids) => {
       asked.push(ids.length)
       return living
@@ -138,21 +138,21 @@ test('one statement asks for all credentials, and none where nothing lives by th
   const viewers = Array.from({ length: 100 }, () => viewerOf(null))
   for (const { id } of viewers) living.set(id as NonNullable<typeof id>, null)
   let ended = 0
-  const stops = viewers.flatMap((viewer) => [1, 2, 3].map(() => credentials.watch(viewer, () => ended++)))
-  expect(credentials.watched()).toBe(100)
+  const stops = viewers.flatMap((viewer) => [1, 2, 3].map(() => callers.watch(viewer, () => ended++)))
+  expect(callers.watched()).toBe(100)
   await eventually(() => expect(asked.length).toBeGreaterThan(3))
   expect(new Set(asked)).toEqual(new Set([100]))
 
   living.delete(viewers[0]?.id as never)
   await eventually(() => expect(ended).toBe(3))
   for (const stop of stops) stop()
-  expect(credentials.watched()).toBe(0)
+  expect(callers.watched()).toBe(0)
   const before = asked.length
   listener()
   // As long as several polls would take.
   await new Promise((resolve) => setTimeout(resolve, 150))
   expect(asked.length - before).toBeLessThanOrEqual(1)
-  credentials.close()
+  callers.close()
 })
 
 test('while the database does not answer, nobody is ended', async () => {
@@ -160,7 +160,7 @@ test('while the database does not answer, nobody is ended', async () => {
   let asked = 0
   const viewer = viewerOf(null)
   const living = new Map([[viewer.id, null]]) as Living
-  const credentials = createCredentialWatch({
+  const callers = createCallerWatch({
     living: async () => {
       asked++
       if (!works) throw new Error('away')
@@ -172,7 +172,7 @@ test('while the database does not answer, nobody is ended', async () => {
     pollMs: 10,
   })
   let ended = false
-  credentials.watch(viewer, () => {
+  callers.watch(viewer, () => {
     ended = true
   })
   works = false
@@ -181,7 +181,7 @@ test('while the database does not answer, nobody is ended', async () => {
   living.clear()
   works = true
   await eventually(() => expect(ended).toBe(true))
-  credentials.close()
+  callers.close()
 })
 
 test('a key that is revoked while the body of its request is held open is of no use', async () => {

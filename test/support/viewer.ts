@@ -9,7 +9,7 @@ export function viewerOf(tenantId: TenantId | null, scopes: Scope[] = ['ADMIN'])
   return { kind: 'API_KEY', ...who, tenantId, scopes, expiresAt: null }
 }
 
-/** The same viewer, whose key is in the database: who makes tenants and credentials must have one. */
+/** The same viewer, whose key is in the database: who makes tenants, keys and portal sessions must have one. */
 export async function withKey({ sql }: Pick<Db, 'sql'>, viewer: Viewer): Promise<Viewer> {
   const { id, name, tenantId, scopes } = viewer
   await sql`insert into postrider.api_keys (id, tenant_id, name, hash, scopes, created_at)

@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest'
 import type { Scope } from '../../schema/states.ts'
+import { SYSTEM } from '../../src/audit/actor.ts'
 import type { Orm } from '../../src/postgres/client.ts'
 import { may, mayListEveryTenant, type Viewer } from '../../src/tenants/access.ts'
-import { ensureFirstKey, makeApiKey } from '../../src/tenants/api-keys.ts'
+import { makeApiKey } from '../../src/tenants/api-keys.ts'
 import { authenticate } from '../../src/tenants/authenticate.ts'
-import { credentialText, formOf, hintOf } from '../../src/tenants/credential-text.ts'
+import { bearerText, formOf, hintOf } from '../../src/tenants/bearer-text.ts'
 import { ensureTenants } from '../../src/tenants/find.ts'
+import { ensureFirstKey } from '../../src/tenants/first-key.ts'
 import { createPortalSession } from '../../src/tenants/portal-sessions.ts'
 import { openDatabase } from '../support/database.ts'
 import { viewerOf } from '../support/viewer.ts'
@@ -40,22 +42,23 @@ test('only an instance-wide ADMIN may list every tenant', () => {
   expect(mayListEveryTenant({ ...viewerWith('ADMIN'), tenantId: 't' as never })).toBe(false)
 })
 
-test('a credential has a form that scanners can tell from chance', () => {
+test('what callers show has a form that scanners can tell from chance', () => {
   for (const prefix of ['prk', 'prs'] as const) {
-    const text = credentialText(prefix, Buffer.alloc(32, 255))
+    const text = bearerText(prefix, Buffer.alloc(32, 255))
     expect(text).toMatch(new RegExp(`^${prefix}_[0-9A-Za-z]{49}$`))
     expect(formOf(text)).toBe(prefix)
     expect(hintOf(text)).toBe(text.slice(0, 8))
     expect(formOf(`${text.slice(0, -1)}${text.endsWith('0') ? '1' : '0'}`)).toBeNull()
-    expect(credentialText(prefix, Buffer.alloc(32, 0))).toMatch(new RegExp(`^${prefix}_[0-9A-Za-z]{49}$`))
+    expect(bearerText(prefix, Buffer.alloc(32, 0))).toMatch(new RegExp(`^${prefix}_[0-9A-Za-z]{49}$`))
   }
   expect(hintOf('a-key-that-somebody-made-up')).toBeNull()
 })
 
 test('a key opens, until it expires or is revoked, and only a hash of it is kept', async () => {
   const { orm, sql } = await openDatabase()
-  const { text: key } = await makeApiKey(
+  const { key } = await makeApiKey(
     orm,
+    SYSTEM,
     { tenantId: null, name: 'billing', scopes: ['READ'], expiresAt: new Date(now.getTime() + 1000) },
     now,
   )

@@ -2,12 +2,12 @@ import { expect, test } from 'vitest'
 import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
 import type { Orm } from '../../src/postgres/client.ts'
 import type { Viewer } from '../../src/tenants/access.ts'
-import { ensureFirstKey } from '../../src/tenants/api-keys.ts'
 import { authenticate } from '../../src/tenants/authenticate.ts'
 import { ensureTenants } from '../../src/tenants/find.ts'
+import { ensureFirstKey } from '../../src/tenants/first-key.ts'
 import { createPortalSession, dropExpiredSessions, revokePortalSession } from '../../src/tenants/portal-sessions.ts'
 import { createTenant } from '../../src/tenants/save.ts'
-import { issueApiKey, revokeApiKey } from '../../src/tenants/save-keys.ts'
+import { createApiKey, revokeApiKey } from '../../src/tenants/save-keys.ts'
 import { openDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -23,7 +23,7 @@ async function world() {
   const context = { db, wake: { signal() {} }, clock: { now: () => now } }
   const admin = (await open(GIVEN)) as Viewer
   const newKey = async (expiresAt: Date | null = null) => {
-    const { key } = await issueApiKey(context, admin, null, { name: 'one', scopes: ['ADMIN'], expiresAt })
+    const { key } = await createApiKey(context, admin, null, { name: 'one', scopes: ['ADMIN'], expiresAt })
     return (await open(key)) as Viewer
   }
   return { db, context, admin, tenantId: defaultTenantId, newKey, open }
@@ -33,7 +33,7 @@ type World = Awaited<ReturnType<typeof world>>
 
 /** Each thing that an ADMIN key makes or ends. */
 const ACTIONS: Record<string, (world: World, viewer: Viewer, context: World['context']) => Promise<unknown>> = {
-  'makes no key': (_, viewer, context) => issueApiKey(context, viewer, null, { name: 'heir', scopes: ['ADMIN'] }),
+  'makes no key': (_, viewer, context) => createApiKey(context, viewer, null, { name: 'heir', scopes: ['ADMIN'] }),
   'makes no portal session': ({ tenantId }, viewer, context) =>
     createPortalSession(context, viewer, tenantId, { scope: 'MANAGE' }),
   'makes no tenant': (_, viewer, context) => createTenant(context, viewer, { key: 'acme' }),

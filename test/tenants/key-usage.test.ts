@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { type ApiKeyId, newId } from '../../schema/ids.ts'
+import { SYSTEM } from '../../src/audit/actor.ts'
 import { silentLog } from '../../src/log.ts'
 import type { Sql } from '../../src/postgres/client.ts'
 import { makeApiKey } from '../../src/tenants/api-keys.ts'
@@ -13,7 +14,7 @@ async function world(options: { everyMs: number; firstAfterMs: number }) {
   const { orm, sql } = await openDatabase()
   const keys: ApiKeyId[] = []
   for (let i = 0; i < 3; i++) {
-    keys.push((await makeApiKey(orm, { tenantId: null, name: `key ${i}`, scopes: ['READ'] }, at(0))).row.id)
+    keys.push((await makeApiKey(orm, SYSTEM, { tenantId: null, name: `key ${i}`, scopes: ['READ'] }, at(0))).apiKey.id)
   }
   let statements = 0
   const counted = new Proxy(sql, {
@@ -62,4 +63,32 @@ test('while nobody asks, nothing is written, and a moment never goes back', asyn
   await usage.close()
   expect((await used())[0]).toBe(at(30).toISOString())
   expect(statements()).toBe(2)
+})
+
+test('keys are locked in the order of their ids, so that two processes which note the same ones do not wait for each other', async () => {
+  const { orm, sql } = await openDatabase()
+  const keys: ApiKeyId[] = []
+  for (let i = 0; i < 20; i++) {
+    const made = await makeApiKey(orm, SYSTEM, { tenantId: null, name: 'one', scopes: ['READ'] }, at(i))
+    keys.unshift(made.apiKey.id)
+  }
+  // Neither as they lie on the disk nor as they are noted: the last one comes first in both.
+  for (const id of keys) await sql`update postrider.api_keys set name = 'moved' where id = ${id}`
+  const [last, ...others] = keys as [ApiKeyId, ...ApiKeyId[]]
+  const usage = createKeyUsage({ sql, log: silentLog })
+  for (const id of keys) usage.note(id, at(30))
+  const other = await sql.reserve()
+  await other`begin`
+  await other`select from postrider.api_keys where id = ${last} for update`
+  const written = usage.close()
+  await eventually(async () => {
+    const waiting = await sql`
+      select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    expect(waiting).toHaveLength(1)
+  })
+  const free = await other`select from postrider.api_keys where id = any(${others}) for update skip locked`
+  await other`commit`
+  other.release()
+  await written
+  expect(free).toHaveLength(0)
 })

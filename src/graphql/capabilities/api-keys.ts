@@ -2,8 +2,8 @@ import type { ApiKeyId } from '../../../schema/ids.ts'
 import { type PageInput, readPage } from '../../postgres/keyset.ts'
 import { adminReachOf, isInstanceAdmin, type Viewer } from '../../tenants/access.ts'
 import { EVERY_TENANT, notForEveryTenant, resolveReach, resolveTenant } from '../../tenants/find.ts'
-import { type ApiKeyFilterInput, asOf, findApiKeys, listApiKeys } from '../../tenants/find-credentials.ts'
-import { type ApiKeyInput, issueApiKey, revokeApiKey } from '../../tenants/save-keys.ts'
+import { type ApiKeyFilterInput, asOf, findApiKeys, listApiKeys } from '../../tenants/find-callers.ts'
+import { type ApiKeyInput, createApiKey, revokeApiKey } from '../../tenants/save-keys.ts'
 import { known } from './known.ts'
 import type { CapabilityParts, TenantKey } from './parts.ts'
 
@@ -17,7 +17,7 @@ export function apiKeyCapabilities(parts: CapabilityParts) {
       const instanceWide = tenant === EVERY_TENANT
       if (instanceWide && !isInstanceAdmin(viewer)) throw notForEveryTenant(['input', 'tenant'])
       const tenantId = instanceWide ? null : await resolveTenant(scope, viewer, tenant, ['input', 'tenant'])
-      const { apiKey, key } = await issueApiKey(parts, viewer, tenantId, input)
+      const { apiKey, key } = await createApiKey(parts, viewer, tenantId, input)
       return { apiKey: asOf(apiKey, now()), key }
     },
     revoke: async (viewer: Viewer, id: string) => asOf(await revokeApiKey(parts, viewer, known('key', id)), now()),

@@ -7,7 +7,7 @@ import {
   findPortalSessions,
   listPortalSessions,
   type PortalSessionFilterInput,
-} from '../../tenants/find-credentials.ts'
+} from '../../tenants/find-callers.ts'
 import { createPortalSession, type NewPortalSession, revokePortalSession } from '../../tenants/portal-sessions.ts'
 import { known } from './known.ts'
 import type { CapabilityParts, TenantKey } from './parts.ts'

@@ -1,4 +1,4 @@
-import { and, gt, inArray, isNotNull, isNull, lte, or, type SQL } from 'drizzle-orm'
+import { and, inArray, isNotNull, isNull, type SQL } from 'drizzle-orm'
 import type { ApiKeyId, PortalSessionId } from '../../schema/ids.ts'
 import { CREDENTIAL_STATES, type CredentialState } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
@@ -7,8 +7,9 @@ import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import type { Reach } from './access.ts'
-import type { ApiKeyRow } from './api-keys.ts'
-import type { PortalSessionRow } from './portal-sessions.ts'
+import { API_KEY_COLUMNS, type ApiKeyRow } from './api-keys.ts'
+import { type Ending, type EndingColumns, stateIn, stateOf } from './caller-state.ts'
+import { PORTAL_SESSION_COLUMNS, type PortalSessionRow } from './portal-sessions.ts'
 import { inReach } from './reach.ts'
 
 export type ApiKey = ApiKeyRow & { state: CredentialState }
@@ -20,22 +21,15 @@ export type ApiKeyFilterInput = {
 }
 export type PortalSessionFilterInput = { states?: readonly CredentialState[] | null | undefined }
 
-type Ending = { revokedAt: Date | null; expiresAt: Date | null }
-type EndingColumns =
-  | Pick<typeof apiKeys, 'revokedAt' | 'expiresAt'>
-  | Pick<typeof portalSessions, 'revokedAt' | 'expiresAt'>
-
-/** A row as it is at this moment, without its hash. */
-export function asOf<Row extends Ending>(row: Row, now: Date): Omit<Row, 'hash'> & { state: CredentialState } {
-  const { hash: _, ...rest } = row as Row & { hash?: Buffer }
-  const expired = row.expiresAt !== null && row.expiresAt <= now
-  return { ...rest, state: row.revokedAt !== null ? 'REVOKED' : expired ? 'EXPIRED' : 'ACTIVE' }
+/** A row as it is at this moment. */
+export function asOf<Row extends Ending>(row: Row, now: Date): Row & { state: CredentialState } {
+  return { ...row, state: stateOf(row, now) }
 }
 
 /** The keys among these ids that can be seen: an instance-wide one only by who reaches everything. */
 export async function findApiKeys(orm: Orm, reach: Reach, ids: readonly ApiKeyId[], now: Date): Promise<ApiKey[]> {
   const rows = await orm
-    .select()
+    .select(API_KEY_COLUMNS)
     .from(apiKeys)
     .where(and(inReach(apiKeys.tenantId, reach), inArray(apiKeys.id, [...ids])))
   return rows.map((row) => asOf(row, now))
@@ -51,7 +45,7 @@ export async function listApiKeys(
 ): Promise<Page<ApiKey>> {
   const instanceWide = filter?.instanceWide ?? null
   const rows = await orm
-    .select()
+    .select(API_KEY_COLUMNS)
     .from(apiKeys)
     .where(
       and(
@@ -77,7 +71,7 @@ export async function findPortalSessions(
   now: Date,
 ): Promise<PortalSession[]> {
   const rows = await orm
-    .select()
+    .select(PORTAL_SESSION_COLUMNS)
     .from(portalSessions)
     .where(and(inReach(portalSessions.tenantId, reach), inArray(portalSessions.id, [...ids])))
   return rows.map((row) => asOf(row, now))
@@ -92,7 +86,7 @@ export async function listPortalSessions(
   now: Date,
 ): Promise<Page<PortalSession>> {
   const rows = await orm
-    .select()
+    .select(PORTAL_SESSION_COLUMNS)
     .from(portalSessions)
     .where(
       and(
@@ -110,19 +104,12 @@ export async function listPortalSessions(
 }
 
 function inStates(
-  { revokedAt, expiresAt }: EndingColumns,
+  columns: EndingColumns,
   states: readonly CredentialState[] | null | undefined,
   now: Date,
 ): SQL | undefined {
   if (states === null || states === undefined) return undefined
-  if (states.length === 0) {
-    const message = `Name a state (${CREDENTIAL_STATES.join(', ')}) or leave it out.`
-    throw new Mistake('INVALID_INPUT', ['filter', 'states'], message)
-  }
-  const conditions = {
-    ACTIVE: and(isNull(revokedAt), or(isNull(expiresAt), gt(expiresAt, now))),
-    EXPIRED: and(isNull(revokedAt), lte(expiresAt, now)),
-    REVOKED: isNotNull(revokedAt),
-  } satisfies Record<CredentialState, SQL | undefined>
-  return or(...states.map((state) => conditions[state]))
+  if (states.length > 0) return inArray(stateIn(columns, now), [...states])
+  const message = `Name a state (${CREDENTIAL_STATES.join(', ')}) or leave it out.`
+  throw new Mistake('INVALID_INPUT', ['filter', 'states'], message)
 }
