@@ -34,7 +34,8 @@ export const ERROR_CODES = {
     'Too many requests with this key, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
   TOO_MANY_CONNECTIONS: 'As many connections as may are open from this address, or in all: close some, or try later.',
   TOO_MANY_OPERATIONS: 'As many operations as may are under way on this WebSocket: wait for some, or open another one.',
-  TOO_MANY_SUBSCRIPTIONS: 'As many live subscriptions as may are open with this key, or in all: end some of them.',
+  TOO_MANY_SUBSCRIPTIONS:
+    'As many live subscriptions as may are open with this key, of this tenant, or in all; the message says which. End some of them.',
   BAD_REQUEST:
     'The request is not one that GraphQL can take: its method, content type, JSON, size or operation name. The message says which.',
   GRAPHQL_PARSE_FAILED: 'The document is not GraphQL; `locations` says where.',
