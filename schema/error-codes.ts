@@ -22,6 +22,8 @@ export const ERROR_CODES = {
   TOO_MUCH_TO_READ: 'More would have to be read than one request may, or others that read as much come first.',
   TOO_MANY_SECRETS:
     'As many secrets of the endpoint sign as may: wait until one of them ends, or rotate with `overlapSeconds: 0`.',
+  TOO_MANY_ENDPOINTS:
+    'The tenant has as many endpoints as it may: delete some, or give each of your customers a tenant of its own.',
   TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
   TENANT_EXISTS: 'There is a tenant with this key already.',
   BUILT_IN_TENANT: 'The tenants `default` and `operations` belong to every installation: they cannot be deleted.',

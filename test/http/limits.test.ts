@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { MOST_ENDPOINTS } from '../../src/endpoints/room.ts'
 import { LIMITS } from '../../src/graphql/limits.ts'
 import { HTTP_LIMITS as HTTP } from '../../src/http/limits.ts'
 
@@ -42,4 +43,5 @@ test('docs/limits.md says what holds', () => {
   expect(docs).toContain(`| ${document} |`)
   expect(docs).toContain(`| ${depth}, ${aliases}, ${nestedLists} |`)
   expect(docs).toContain(`| ${cost.toLocaleString('en')} |`)
+  expect(docs).toContain(`| endpoints of one tenant | ${MOST_ENDPOINTS.toLocaleString('en')} |`)
 })
