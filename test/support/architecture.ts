@@ -75,7 +75,6 @@ export const PURE = [
   'src/endpoints/health.ts',
   'src/events/payload.ts',
   'src/events/filter-fields.ts',
-  'src/attempts/cursor.ts',
   'src/attempts/filter.ts',
   'src/attempts/response-body.ts',
   'src/deliveries/admission.ts',
