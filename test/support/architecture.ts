@@ -67,6 +67,7 @@ export const PURE = [
   'src/tenants/access.ts',
   'src/event-types/names.ts',
   'src/endpoints/authorization.ts',
+  'src/endpoints/der.ts',
   'src/endpoints/headers.ts',
   'src/endpoints/matching.ts',
   'src/endpoints/retry-schedule.ts',
