@@ -22,6 +22,8 @@ export const ERROR_CODES = {
   TOO_MUCH_TO_READ: 'More would have to be read than one request may, or others that read as much come first.',
   TOO_MANY_SECRETS:
     'As many secrets of the endpoint sign as may: wait until one of them ends, or rotate with `overlapSeconds: 0`.',
+  TOO_MANY_ENDPOINTS:
+    'The tenant has as many endpoints as it may: delete some, or give each of your customers a tenant of its own.',
   TOO_MANY_REPLAYS: 'As many replays of this tenant are running as may: wait for one of them, or cancel it.',
   TENANT_EXISTS: 'There is a tenant with this key already.',
   BUILT_IN_TENANT: 'The tenants `default` and `operations` belong to every installation: they cannot be deleted.',
@@ -31,10 +33,11 @@ export const ERROR_CODES = {
     'There is no API key or portal session, or one that is unknown, has expired or was revoked: send a valid one. A live subscription ends with this code when that happens to its own.',
   FORBIDDEN: 'The API key or portal session has not the scope that the field needs; the message names it.',
   RATE_LIMITED:
-    'Too many requests with this key, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
+    'Too many requests with this key and the portal sessions that it made, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
   TOO_MANY_CONNECTIONS: 'As many connections as may are open from this address, or in all: close some, or try later.',
   TOO_MANY_OPERATIONS: 'As many operations as may are under way on this WebSocket: wait for some, or open another one.',
-  TOO_MANY_SUBSCRIPTIONS: 'As many live subscriptions as may are open with this key, or in all: end some of them.',
+  TOO_MANY_SUBSCRIPTIONS:
+    'As many live subscriptions as may are open with this key, of this tenant, or in all; the message says which. End some of them.',
   BAD_REQUEST:
     'The request is not one that GraphQL can take: its method, content type, JSON, size or operation name. The message says which.',
   GRAPHQL_PARSE_FAILED: 'The document is not GraphQL; `locations` says where.',

@@ -1,3 +1,4 @@
+import { createFeedCursors } from './attempts/cursor.ts'
 import { createFeed } from './attempts/feed.ts'
 import type { Config } from './config.ts'
 import { createRedeliverer } from './deliveries/redeliver.ts'
@@ -117,7 +118,7 @@ async function start(context: StartContext): Promise<Started> {
   onEnd(() => wake.close())
   await checkMasterKeys(db.sql, sealer)
 
-  const parts: Parts = { ...installed, db, clock, wake, sealer, urlRules }
+  const parts: Parts = { ...installed, db, clock, wake, keys, sealer, urlRules }
   // Asked by the egress at every connection: where it listens is known once it does. A worker beside an API listens nowhere;
   // most likely that API has the same configuration.
   const configured = config.port === 0 ? null : { address: config.host, port: config.port }
@@ -138,7 +139,7 @@ async function start(context: StartContext): Promise<Started> {
   return { url, firstKey }
 }
 
-type Parts = Installed & { db: Db; clock: Clock; wake: Wake; sealer: Sealer; urlRules: UrlRules }
+type Parts = Installed & { db: Db; clock: Clock; wake: Wake; keys: MasterKey[]; sealer: Sealer; urlRules: UrlRules }
 
 function urlRulesOf({ allowNetworks, allowHosts, httpsOnly }: Config): UrlRules {
   return { allowNetworks: parseNetworks(allowNetworks), allowHosts: parseHosts(allowHosts), httpsOnly }
@@ -165,11 +166,11 @@ async function startDelivering(context: StartContext, parts: Parts, ownAddress: 
 
 async function startServing(context: StartContext, parts: Parts, address: Address): Promise<HttpServer> {
   const { config, log, onEnd } = context
-  const { db, queue, epoch, wake, clock } = parts
+  const { db, queue, epoch, wake, clock, keys } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
   const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
-  const feed = createFeed({ ...common, epoch })
+  const feed = createFeed({ ...common, cursorsOf: createFeedCursors(keys, epoch) })
   onEnd(() => feed.close())
   const replayProgress = createReplayProgress(common)
   onEnd(() => replayProgress.close())

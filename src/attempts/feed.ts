@@ -7,27 +7,34 @@ import type { Clock } from '../postgres/clock.ts'
 import type { Wake } from '../queue/wake.ts'
 import type { Reach } from '../tenants/access.ts'
 import { inReach } from '../tenants/reach.ts'
-import { type FeedCursor, readCursor, writeCursor } from './cursor.ts'
+import type { FeedCursors, Place } from './cursor.ts'
 import type { AttemptFilter } from './filter.ts'
 import { type Attempt, attemptCondition } from './find.ts'
 import { createSubscriber, type FeedGapReason, type FeedItem, type Subscriber } from './subscriber.ts'
 
 export { type FeedGapReason, type FeedItem, FeedOverflow } from './subscriber.ts'
 
-export type FeedContext = { db: Db; wake: Wake; clock: Clock; log: Log; epoch: string; heartbeatMs?: number }
+export type FeedContext = {
+  db: Db
+  wake: Wake
+  clock: Clock
+  log: Log
+  cursorsOf(reach: Reach): FeedCursors
+  heartbeatMs?: number
+}
 
 export type Feed = {
   /**
    * Attempts as they are recorded; with `after`, first everything recorded since that cursor. No gap and no duplicate.
-   * A cursor of another database or of a dropped range is answered with a gap item first. Throws `Mistake` at `after`.
+   * A cursor of another database, of a lost key or of a dropped range is answered with a gap item first. Throws `Mistake` at `after`.
    */
   subscribe(options: {
     tenant: Reach
     filter: AttemptFilter
     after: string | null
   }): Promise<AsyncIterableIterator<FeedItem>>
-  /** Start here: what is recorded from now on comes after it. */
-  cursor(): Promise<string>
+  /** Start here: what is recorded from now on comes after it, for a subscriber of this reach. */
+  cursor(reach: Reach): Promise<string>
   subscribers(): number
   close(): void
 }
@@ -41,7 +48,7 @@ const LONGEST_UNRECORDED_MS = 86_400_000
 
 /** One reader per process reads new attempts once; every subscriber gets them through a bounded queue of its own. */
 export function createFeed(context: FeedContext): Feed {
-  const { db, clock, epoch } = context
+  const { db, clock, cursorsOf } = context
   const subscribers = new Set<Subscriber>()
   const reader = createReader(context, subscribers)
   const beat = setInterval(() => {
@@ -50,14 +57,16 @@ export function createFeed(context: FeedContext): Feed {
 
   return {
     async subscribe({ tenant, filter, after }) {
-      const asked = after === null ? null : readCursor(after, ['after'])
+      const cursors = cursorsOf(tenant)
+      const asked = after === null ? null : cursors.read(after, ['after'])
       const now = await reader.start()
-      const { from, gap } = await whereToStart(db, { epoch, ...now }, asked)
+      const { from, gap } = await whereToStart(db, now, asked)
       const subscriber: Subscriber = createSubscriber({
         reach: tenant,
         filter,
         from,
         gap,
+        write: cursors.write,
         head: () => reader.head() ?? now,
         page: (place, upTo, most) => readPast(db, tenant, filter, place, upTo, most),
         dropped: () => droppedPosition(db),
@@ -66,7 +75,7 @@ export function createFeed(context: FeedContext): Feed {
       subscribers.add(subscriber)
       return subscriber.iterator
     },
-    cursor: async () => writeCursor({ epoch, ...(await newestPlace(db, clock)) }),
+    cursor: async (reach) => cursorsOf(reach).write(await newestPlace(db, clock)),
     subscribers: () => subscribers.size,
     close() {
       reader.close()
@@ -75,8 +84,6 @@ export function createFeed(context: FeedContext): Feed {
     },
   }
 }
-
-type Place = { position: number; atMs: number }
 
 /** Reads what is new while somebody listens: woken by news, and by a slow poll, which is the truth. */
 function createReader({ db, wake, clock, log }: FeedContext, subscribers: ReadonlySet<Subscriber>) {
@@ -128,13 +135,12 @@ function createReader({ db, wake, clock, log }: FeedContext, subscribers: Readon
 
 async function whereToStart(
   db: Db,
-  now: FeedCursor,
-  asked: FeedCursor | null,
-): Promise<{ from: FeedCursor; gap: FeedGapReason | null }> {
+  now: Place,
+  asked: Place | 'foreign' | null,
+): Promise<{ from: Place; gap: FeedGapReason | null }> {
   if (asked === null) return { from: now, gap: null }
   // A database whose files were put back is what it was, with its epoch, but has not given all its positions again yet.
-  if (asked.epoch !== now.epoch || asked.position > (await lastPosition(db)))
-    return { from: now, gap: 'FOREIGN_CURSOR' }
+  if (asked === 'foreign' || asked.position > (await lastPosition(db))) return { from: now, gap: 'FOREIGN_CURSOR' }
   return { from: asked, gap: (await droppedPosition(db)) > asked.position ? 'RETENTION' : null }
 }
 
@@ -175,7 +181,7 @@ function readPast(
   db: Db,
   reach: Reach,
   filter: AttemptFilter,
-  place: FeedCursor,
+  place: Place,
   upTo: number,
   most: number,
 ): Promise<Attempt[]> {

@@ -1,6 +1,6 @@
 import { timeOf } from '../../schema/ids.ts'
 import type { Reach } from '../tenants/access.ts'
-import { type FeedCursor, writeCursor } from './cursor.ts'
+import type { Place } from './cursor.ts'
 import { type AttemptFilter, matches } from './filter.ts'
 import type { Attempt } from './find.ts'
 
@@ -36,12 +36,14 @@ export type Subscriber = {
 export type SubscriberOptions = {
   reach: Reach
   filter: AttemptFilter
-  from: FeedCursor
+  from: Place
   gap: FeedGapReason | null
+  /** A place as the subscriber is told it. */
+  write(place: Place): string
   /** Where the reader stands now. */
-  head(): { position: number; atMs: number }
+  head(): Place
   /** The attempts this subscriber wants after a place, up to and with `upTo`, at most a page. */
-  page(after: FeedCursor, upTo: number, most: number): Promise<Attempt[]>
+  page(after: Place, upTo: number, most: number): Promise<Attempt[]>
   /** Up to where attempts were dropped. */
   dropped(): Promise<number>
   onEnd(): void
@@ -57,13 +59,13 @@ const CLOSE = 500
  * read, so nothing falls in between. A plain object, not a generator: a generator that waits cannot be ended from outside.
  */
 export function createSubscriber(options: SubscriberOptions): Subscriber {
-  const { reach, filter, from, gap, head, onEnd } = options
+  const { reach, filter, from, gap, write, head, onEnd } = options
   const past = createPast(options)
-  const hands = createHands(writeCursor(from))
+  const hands = createHands(write(from))
   const queue: Attempt[] = []
   const ready: FeedItem[] = gap ? [{ kind: 'gap', cursor: hands.cursor(), reason: gap }] : []
   const itemOf = (attempt: Attempt): FeedItem => {
-    const cursor = writeCursor({ epoch: from.epoch, position: attempt.position, atMs: timeOf(attempt.id) })
+    const cursor = write({ position: attempt.position, atMs: timeOf(attempt.id) })
     return { kind: 'attempt', cursor, attempt }
   }
   const end = (error?: Error) => {
@@ -103,7 +105,7 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
       if (!hands.waiting()) return
       // Whoever waits has everything up to where the reader stands, and up to its own cursor, which may have been ahead.
       const position = Math.max(head().position, past.attachedAt() ?? 0)
-      hands.give({ kind: 'heartbeat', cursor: writeCursor({ epoch: from.epoch, ...head(), position }), at })
+      hands.give({ kind: 'heartbeat', cursor: write({ ...head(), position }), at })
     },
     end,
     iterator: createIterator(next, end),

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { EndpointId } from '../../schema/ids.ts'
 import type { Egress, EgressFailure } from '../egress/request.ts'
 import type { OAuth2Client } from '../endpoints/authorization.ts'
@@ -21,7 +22,7 @@ export type AccessTokens = {
 export type AccessTokensContext = { egress: Egress; clock: Clock }
 
 type Kept = {
-  /** The credentials that it was asked for with: with others it is of no use. */
+  /** A hash of the credentials that it was asked for with: with others it is of no use. */
   client: string
   token: string | null
   usableUntil: number
@@ -63,7 +64,7 @@ export function createAccessTokens({ egress, clock }: AccessTokensContext): Acce
 
   return {
     get(endpoint, client, withinMs, refused) {
-      const place = keptFor(endpoint, JSON.stringify(client))
+      const place = keptFor(endpoint, hash('sha256', JSON.stringify(client)))
       const usable = place.token !== null && place.token !== refused && place.usableUntil > clock.now().getTime()
       if (usable) return Promise.resolve({ token: place.token as string })
       if (withinMs <= 0) return Promise.resolve(TOO_LATE)

@@ -1,13 +1,11 @@
-import { constants } from 'node:crypto'
 import { isIP, type Socket } from 'node:net'
 import {
-  createSecureContext,
   type DetailedPeerCertificate,
-  type SecureContext,
   type SecureContextOptions,
   type TLSSocket,
   connect as tlsConnect,
 } from 'node:tls'
+import { createContexts } from './contexts.ts'
 import { established } from './established.ts'
 import { adviceFor, classify, EgressError } from './failures.ts'
 import type { TlsIdentity } from './identity.ts'
@@ -51,30 +49,6 @@ export function createHandshake(options: SecureContextOptions = {}): Handshake {
     carriers.set(socket, tcp)
     opening.phase = 'open'
     return socket
-  }
-}
-
-// Each holds a key and a certificate, some 20 KiB; made anew it costs a millisecond.
-const MOST_CONTEXTS = 1000
-
-/** One context for all sockets of an identity: making one per socket parses certificates and settings again each time. */
-function createContexts(options: SecureContextOptions): (identity: TlsIdentity | null) => SecureContext {
-  // A server could begin the handshake anew without end: 3,900 times in half a second, at our cost as well as its own.
-  const secureOptions = (options.secureOptions ?? 0) | constants.SSL_OP_NO_RENEGOTIATION
-  const contexts = new Map<string, SecureContext>()
-  return (identity) => {
-    const key = identity?.key ?? ''
-    const known = contexts.get(key)
-    // The one used last is the last to go.
-    contexts.delete(key)
-    if (known !== undefined) contexts.set(key, known)
-    if (known !== undefined) return known
-    const own = identity === null ? {} : { cert: identity.certificatePem, key: identity.privateKeyPem }
-    const ca = identity?.caPem ? { ca: identity.caPem } : {}
-    const context = createSecureContext({ ...options, ...own, ...ca, secureOptions })
-    if (contexts.size >= MOST_CONTEXTS) contexts.delete(contexts.keys().next().value as string)
-    contexts.set(key, context)
-    return context
   }
 }
 

@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls'
 import type { ShownCertificate } from '../../schema/tables/endpoint-credentials.ts'
 import { type Optional, wrong } from '../input.ts'
 import { readAll } from '../mistake.ts'
+import { elementsIn } from './der.ts'
 
 /** What an endpoint is shown in a TLS handshake, in PEM; with `caPem`, its own certificate must come from those. */
 export type ClientCertificate = { certificatePem: string; privateKeyPem: string; caPem: string | null }
@@ -15,6 +16,9 @@ export type ClientCertificateInput = {
 
 const LONGEST_PEM = 64 * 1024
 const MOST_CERTIFICATES = 20
+// Of DER, all certificates together. An authority has some 70, at most 113 of those that browsers trust. What a certificate costs goes
+// by them: with 12,500 names, in the 64 KiB, it took 20 ms and 2.8 MB each time a TLS context was made for a connection.
+const MOST_ELEMENTS = 3000
 // Authorities date certificates back by more than clocks are apart, most of them.
 const CLOCK_SKEW_MS = 5 * 60_000
 
@@ -75,6 +79,11 @@ function readCertificates(pem: string, path: readonly string[], now: Date): Chai
     throw wrong(path, message)
   }
   const certificates = parsed(pem, path)
+  const elements = certificates.reduce((sum, { raw }) => sum + elementsIn(raw), 0)
+  if (elements > MOST_ELEMENTS) {
+    const message = `There is too much in the certificates: ${elements} names and other elements, where ${MOST_ELEMENTS} are allowed.`
+    throw wrong(path, message)
+  }
   for (const certificate of certificates) checkDates(certificate, path, now)
   for (const certificate of certificates) checkPublicKey(certificate, path)
   return certificates

@@ -24,6 +24,7 @@ import {
   readSettings,
   type SettingRules,
 } from './input.ts'
+import { checkRoom } from './room.ts'
 import { chooseSecret, storeSecret } from './secrets.ts'
 
 export type SaveContext = SettingRules & {
@@ -65,6 +66,7 @@ export async function createEndpoint(
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
     const told = await saveCredentials(tx, sealer, { ...row, urlBefore: null }, credentials, now)
     await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url, ...told } }, now)
+    await checkRoom(tx, tenantId)
     return created as Endpoint
   })
   return { endpoint, secret }

@@ -30,7 +30,10 @@ const FeedGapReasonEnum = builder.enumType('FeedGapReason', {
   description: 'Why a part of the feed cannot be brought.',
   values: {
     RETENTION: { description: 'It is older than what is kept.' },
-    FOREIGN_CURSOR: { description: 'The cursor is from another database, as after restoring an old backup.' },
+    FOREIGN_CURSOR: {
+      description:
+        'The cursor is from another database, as after restoring an old backup, or it was made with a master key that is gone.',
+    },
   } satisfies Record<FeedGapReason, object>,
 })
 
@@ -62,7 +65,7 @@ builder.subscriptionField('deliveryAttempts', (t) =>
         description: WHOSE,
       }),
       filter: t.arg({ type: AttemptFilter, description: 'Which attempts.' }),
-      after: t.arg.string({ description: 'The last cursor you have. Absent: from now on.' }),
+      after: t.arg.string({ description: 'The last cursor you have, of the same tenant. Absent: from now on.' }),
     },
     subscribe: (_, { tenant, filter, after }, { viewer, attempts }) =>
       attempts.follow(viewer, tenant, filter, after ?? null) as Promise<AsyncIterable<FeedItem>>,

@@ -8,7 +8,7 @@ import { isMisspelt } from '../tenants/bearer-text.ts'
 import { createBuckets } from './buckets.ts'
 import type { HttpLimits } from './limits.ts'
 
-/** How much of its rate a key has left; null where there is no limit. */
+/** How much of its rate a key has left, with the portal sessions that it made; null where there is no limit. */
 export type Quota = { limit: number; left: number } | null
 
 /** Where every operation shows its key, over HTTP and WebSocket alike. */
@@ -24,7 +24,7 @@ export type Gate = {
 
 export type GateOptions = {
   authenticate(key: string, address: string | null): Promise<Viewer | null>
-  /** Operations a second with one key; null: as many as it likes. */
+  /** Operations a second with one key and the portal sessions that it made; null: as many as it likes. */
   rateLimit: number | null
   limits: Pick<HttpLimits, 'wrongKeys' | 'wrongKeysPerSecond'>
   /** Monotonic, in milliseconds. */
@@ -37,8 +37,9 @@ const MOST_KNOWN = 10_000
 export function createGate({ authenticate, rateLimit, limits, now = monotonic }: GateOptions): Gate {
   const operations = rateLimit === null ? null : createBuckets({ perSecond: rateLimit, burst: rateLimit, now })
   const wrongKeys = createBuckets({ perSecond: limits.wrongKeysPerSecond, burst: limits.wrongKeys, now })
-  // Keys that were right: they are not held up by somebody who guesses from the same address, a proxy for instance.
-  const known = new Set<string>()
+  // Keys and tokens that were right, and the key whose rate they draw from. They are not held up by somebody who guesses from
+  // the same address, a proxy for instance.
+  const known = new Map<string, string>()
 
   /** A key that was not right before costs one of its address's tries, which it gets back when it is. */
   const guess = async (key: string, name: string, address: string | null) => {
@@ -54,7 +55,7 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
     if (viewer === null) throw unauthenticated()
     wrongKeys.giveBack(from)
     if (known.size >= MOST_KNOWN) known.clear()
-    known.add(name)
+    known.set(name, viewer.keyId)
     return viewer
   }
   return {
@@ -68,7 +69,8 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
       // Not the key itself: nothing that can be used lies about in memory.
       const name = createHash('sha256').update(key).digest('base64')
       // Before the database is asked: a key beyond its rate costs next to nothing.
-      const waitMs = operations?.waitMs(name) ?? 0
+      const drawsFrom = known.get(name)
+      const waitMs = drawsFrom === undefined ? 0 : (operations?.waitMs(drawsFrom) ?? 0)
       if (rateLimit !== null && waitMs > 0) throw new TooManyOperations(rateLimit, waitMs)
       const viewer = known.has(name) ? await authenticate(key, address) : await guess(key, name, address)
       if (viewer === null) {
@@ -76,7 +78,7 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
         throw unauthenticated()
       }
       if (operations === null || rateLimit === null) return { viewer, quota: null }
-      const taken = operations.take(name)
+      const taken = operations.take(viewer.keyId)
       if (taken.waitMs > 0) throw new TooManyOperations(rateLimit, taken.waitMs)
       return { viewer, quota: { limit: rateLimit, left: taken.left } }
     },
@@ -90,7 +92,7 @@ export class TooManyOperations extends GraphQLError {
   constructor(limit: number, retryAfterMs: number) {
     const code: ErrorCode = 'RATE_LIMITED'
     super(
-      `This API key may be used for ${limit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`,
+      `This API key, with the portal sessions that it made, may be used for ${limit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`,
       { extensions: { code, retryAfterMs } },
     )
     this.quota = { limit, left: 0 }

@@ -35,6 +35,7 @@ export type HttpLimits = {
   pingMs: number
   /** Live subscriptions, over WebSocket and SSE together. */
   subscriptions: number
+  subscriptionsPerTenant: number
   subscriptionsPerCredential: number
   /** Wrong keys from one address: so many at once, and so many a second from then on. */
   wrongKeys: number
@@ -64,6 +65,7 @@ export const HTTP_LIMITS: HttpLimits = {
   unreadBytesInAll: 256 * 1024 * 1024,
   pingMs: 12_000,
   subscriptions: 2000,
+  subscriptionsPerTenant: 1000,
   subscriptionsPerCredential: 500,
   wrongKeys: 100,
   wrongKeysPerSecond: 200,

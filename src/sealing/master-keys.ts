@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, hkdfSync, randomBytes } from 'node:crypto'
 import { link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -58,6 +58,11 @@ export async function loadMasterKeys(dataDir: string, { mayCreate }: { mayCreate
     if (!(error instanceof MasterKeysError)) throw error
     throw new MasterKeysError(`${path} is damaged: ${error.message}. Restore the file; it is never replaced.`)
   }
+}
+
+/** A key for another purpose (HKDF, RFC 5869), that says nothing about the one it comes from. */
+export function deriveKey({ key }: MasterKey, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, '', `postrider ${purpose}`, KEY_BYTES))
 }
 
 /** Puts a fresh key in front of those in `<dataDir>/master-keys`, which must be there. At any moment the file is the old or the new one. */

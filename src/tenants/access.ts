@@ -1,4 +1,4 @@
-import type { TenantId } from '../../schema/ids.ts'
+import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
 import { SCOPES, type Scope } from '../../schema/states.ts'
 import type { Actor } from '../audit/actor.ts'
 
@@ -7,6 +7,8 @@ export type Viewer = Actor & {
   /** Null: it is instance-wide. */
   tenantId: TenantId | null
   scopes: readonly Scope[]
+  /** The API key that the credential is, or that made the portal session. */
+  keyId: ApiKeyId
   /** When the credential ends; null: never. */
   expiresAt: Date | null
 }

@@ -26,14 +26,14 @@ async function findApiKey({ orm, now, address, keyUsage }: AuthenticateContext, 
   if (!row || !opens(row, hash, now)) return null
   keyUsage?.note(row.id, now)
   const { id, name, tenantId, scopes, expiresAt } = row
-  return { kind: 'API_KEY', id, name, address, tenantId, scopes, expiresAt }
+  return { kind: 'API_KEY', id, keyId: id, name, address, tenantId, scopes, expiresAt }
 }
 
 async function findPortalSession({ orm, now, address }: AuthenticateContext, hash: Buffer): Promise<Viewer | null> {
   const [row] = await orm.select().from(portalSessions).where(eq(portalSessions.hash, hash))
   if (!row || !opens(row, hash, now)) return null
-  const { id, name, tenantId, scope, expiresAt } = row
-  return { kind: 'PORTAL_SESSION', id, name, address, tenantId, scopes: [scope], expiresAt }
+  const { id, apiKeyId, name, tenantId, scope, expiresAt } = row
+  return { kind: 'PORTAL_SESSION', id, keyId: apiKeyId, name, address, tenantId, scopes: [scope], expiresAt }
 }
 
 function opens(row: Ending & { hash: Buffer }, hash: Buffer, now: Date): boolean {

@@ -7,12 +7,12 @@ import {
   newId,
   type TenantId,
 } from '../../schema/ids.ts'
-import { readCursor, writeCursor } from '../../src/attempts/cursor.ts'
+import { createFeedCursors, type Place } from '../../src/attempts/cursor.ts'
 import type { FeedItem } from '../../src/attempts/feed.ts'
 import { readAttemptFilter } from '../../src/attempts/filter.ts'
 import { type NewAttempt, recordAttempts } from '../../src/attempts/record.ts'
 import { receiverOf } from '../egress/world.ts'
-import { type Engine, startEngine } from '../support/engine.ts'
+import { type Engine, KEYS, startEngine } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 
 const EVERYTHING = readAttemptFilter(null)
@@ -30,7 +30,9 @@ async function world(options: Parameters<typeof startEngine>[0] = {}) {
     engine.wake.signal('attempts')
     return made.map(({ id }) => id as AttemptId)
   }
-  return { engine, subscribe, record }
+  const cursors = engine.cursorsOf(engine.tenantId)
+  const placeOf = (cursor: string) => cursors.read(cursor, []) as Place
+  return { engine, subscribe, record, cursors, placeOf }
 }
 
 function attemptOf(tenantId: TenantId, more: Partial<NewAttempt> = {}): NewAttempt {
@@ -91,7 +93,7 @@ describe('a subscriber', () => {
   test('with a cursor gets everything recorded since, over many pages', async () => {
     const { engine, subscribe, record } = await world()
     await record(1)
-    const cursor = await engine.feed.cursor()
+    const cursor = await engine.feed.cursor(engine.tenantId)
     for (let i = 0; i < 3; i++) await record(500)
     const subscription = await subscribe(cursor)
     const { ids } = await take(subscription, 1500)
@@ -100,7 +102,7 @@ describe('a subscriber', () => {
 
   test('gets what its filter lets through, of its own tenant', async () => {
     const { engine, subscribe, record } = await world()
-    const cursor = await engine.feed.cursor()
+    const cursor = await engine.feed.cursor(engine.tenantId)
     const filter = readAttemptFilter({ succeeded: false })
     const live = await subscribe(null, { filter })
     const first = take(live, 1)
@@ -112,9 +114,10 @@ describe('a subscriber', () => {
   })
 
   test('with a cursor of another database is told of the gap, and goes on from now', async () => {
-    const { subscribe, record } = await world()
+    const { engine, subscribe, record } = await world()
     await record(3)
-    const subscription = await subscribe(writeCursor({ epoch: 'another', position: 1, atMs: Date.now() }))
+    const elsewhere = createFeedCursors(KEYS, 'ffffffffffff')(engine.tenantId)
+    const subscription = await subscribe(elsewhere.write({ position: 1, atMs: Date.now() }))
     const gap = await nextItem(subscription)
     expect(gap).toMatchObject({ kind: 'gap', reason: 'FOREIGN_CURSOR' })
     const first = take(subscription, 2)
@@ -125,7 +128,7 @@ describe('a subscriber', () => {
 
   test('with a cursor from before what was dropped is told of the gap', async () => {
     const { engine, subscribe, record } = await world()
-    const cursor = await engine.feed.cursor()
+    const cursor = await engine.feed.cursor(engine.tenantId)
     await engine.db.sql`update postrider.installation set dropped_position = 1`
     const subscription = await subscribe(cursor)
     const [made] = await record(1)
@@ -135,7 +138,8 @@ describe('a subscriber', () => {
 
   test('with what is no cursor is refused', async () => {
     const { engine, subscribe } = await world()
-    for (const after of ['', 'nonsense', Buffer.from('a:b:c').toString('base64url')]) {
+    const foreign = await engine.feed.cursor(newId<'ten'>(new Date()))
+    for (const after of ['', 'nonsense', foreign, Buffer.from('a:b:c').toString('base64url')]) {
       await expect(subscribe(after)).rejects.toMatchObject({ code: 'INVALID_INPUT', path: ['after'] })
     }
     expect(engine.feed.subscribers()).toBe(0)
@@ -159,7 +163,7 @@ describe('a subscriber', () => {
 
   test('that leaves while the past is read gets nothing more', async () => {
     const { engine, subscribe, record } = await world()
-    const cursor = await engine.feed.cursor()
+    const cursor = await engine.feed.cursor(engine.tenantId)
     await record(10)
     const subscription = await subscribe(cursor)
     const waiting = subscription.next()
@@ -192,15 +196,15 @@ describe('a heartbeat', () => {
   })
 
   test('does not go back behind what a subscriber has seen elsewhere', async () => {
-    const { engine, subscribe } = await world({ heartbeatMs: 20 })
+    const { engine, subscribe, placeOf } = await world({ heartbeatMs: 20 })
     const idle = await subscribe()
     const waiting = idle.next()
     await waiting
     await engine.db.transaction((tx) => recordAttempts(tx, [attemptOf(engine.tenantId), attemptOf(engine.tenantId)]))
-    const seen = await engine.feed.cursor()
+    const seen = await engine.feed.cursor(engine.tenantId)
     const beat = await nextItem(await subscribe(seen))
     expect(beat.kind).toBe('heartbeat')
-    expect(readCursor(beat.cursor, []).position).toBeGreaterThanOrEqual(readCursor(seen, []).position)
+    expect(placeOf(beat.cursor).position).toBeGreaterThanOrEqual(placeOf(seen).position)
   })
 })
 
@@ -229,12 +233,12 @@ test('a subscriber that is too slow is ended alone, and misses nothing when it c
 })
 
 test('nothing is lost or doubled while eight transactions record at once and commit when they like', async () => {
-  const { engine, subscribe, record } = await world()
+  const { engine, subscribe, record, cursors: written, placeOf } = await world()
   const before = await record(5)
   const cursors = [
-    await engine.feed.cursor(),
+    await engine.feed.cursor(engine.tenantId),
     null,
-    writeCursor({ ...readCursor(await engine.feed.cursor(), []), position: 2 }),
+    written.write({ ...placeOf(await engine.feed.cursor(engine.tenantId)), position: 2 }),
   ]
   const subscriptions = await Promise.all(cursors.map((cursor) => subscribe(cursor)))
   const reading = subscriptions.map((subscription, i) => take(subscription, i === 2 ? 203 : 200))
@@ -272,7 +276,7 @@ test('a client that goes and comes back while four processes settle 500 attempts
   await engine.addEndpoint(receiver.url, { maxInFlight: 64 })
   const feeds = [engine, ...workers].map(({ feed }) => feed)
 
-  let cursor: string | null = await engine.feed.cursor()
+  let cursor: string | null = await engine.feed.cursor(engine.tenantId)
   const ids: string[] = []
   const publishing = engine.publish(500)
   for (let visit = 0; ids.length < 500; visit++) {

@@ -71,6 +71,7 @@ export const hugeAuthority = issue({
 /** For clients. */
 export const client = server({ name: 'client', issuer: root })
 export const otherClient = server({ name: 'other client', issuer: root, key: authorityKey })
+export const clientOfManyNames = server({ name: 'client', names: Array(2990).fill('a'), issuer: root })
 export const clientByIntermediate = server({ name: 'client', issuer: intermediate }, intermediate)
 export const expiredClient = server({ name: 'old client', issuer: root, to: EXPIRED_ON })
 export const earlyClient = server({ name: 'early client', issuer: root, from: VALID_FROM })

@@ -1,4 +1,5 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto'
+import { rootCertificates } from 'node:tls'
 import { expect, test } from 'vitest'
 import {
   type ClientCertificateInput,
@@ -112,6 +113,13 @@ test.each([
     /P-256/,
   ],
   ['Ed448', { privateKeyPem: keyOf(generateKeyPairSync('ed448')) }, 'privateKeyPem', /Ed25519/],
+  [
+    'one of thousands of names',
+    { certificatePem: certificates.clientOfManyNames.cert },
+    'certificatePem',
+    /too much in the certificates: 30\d\d names/,
+  ],
+  ['an authority with as many', { caPem: certificates.clientOfManyNames.cert }, 'caPem', /too much/],
   ['no authority', { caPem: 'secret' }, 'caPem', /BEGIN CERTIFICATE/],
   ['an expired authority', { caPem: certificates.oldAuthority }, 'caPem', /expired on 2026-03-01/],
 ] as const)('%s is refused, and nothing of it repeated', (_, more, at, message) => {
@@ -134,6 +142,13 @@ test('certificates of EC and of Ed25519', () => {
     const its = { certificatePem: cert, privateKeyPem: key }
     expect(shownCertificate(readClientCertificate(its, [], new Date('2030-01-01'))).subject).toBe('CN=client')
   }
+})
+
+test('twenty authorities with all that browsers trust them with are not too many', () => {
+  const longest = rootCertificates.toSorted((one, other) => other.length - one.length).slice(0, 20)
+  const valid = longest.filter((pem) => new Date(new X509Certificate(pem).validTo) > new Date())
+  expect(valid.length).toBeGreaterThan(10)
+  expect(shownCertificate(read({ caPem: valid.join('\n') })).authorities).toHaveLength(valid.length)
 })
 
 test('64 KiB of first lines are read at once', () => {

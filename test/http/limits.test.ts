@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { MOST_ENDPOINTS } from '../../src/endpoints/room.ts'
 import { LIMITS } from '../../src/graphql/limits.ts'
 import { HTTP_LIMITS as HTTP, inWords, SIZES } from '../../src/http/limits.ts'
 import { MOST_PAGE_SIZE } from '../../src/postgres/keyset.ts'
@@ -29,7 +30,8 @@ const SAID: { [Name in keyof typeof HTTP]: string } = {
   messagesPerSecond: `then ${HTTP.messagesPerSecond} a second`,
   unreadBytesInAll: `| what all connections together leave unread | ${HTTP.unreadBytesInAll / 1024 / 1024} MiB |`,
   pingMs: `| the answer to a ping of a WebSocket | ${HTTP.pingMs / 1000} s |`,
-  subscriptions: `events | ${HTTP.subscriptions}, with one key ${HTTP.subscriptionsPerCredential} |`,
+  subscriptions: `events | ${HTTP.subscriptions}, of one tenant ${HTTP.subscriptionsPerTenant}, with one key ${HTTP.subscriptionsPerCredential} |`,
+  subscriptionsPerTenant: `of one tenant ${HTTP.subscriptionsPerTenant}`,
   subscriptionsPerCredential: `with one key ${HTTP.subscriptionsPerCredential}`,
   wrongKeys: `limited always: ${HTTP.wrongKeys} at once`,
   wrongKeysPerSecond: `then ${HTTP.wrongKeysPerSecond} a second`,
@@ -56,4 +58,5 @@ test('docs/limits.md says what holds', () => {
   expect(docs).toContain(`| entries of a list in an input | ${entries.toLocaleString('en')},`)
   expect(docs).toContain(`| errors told of a document and its variables | ${errors} |`)
   expect(docs).toContain(`| a page | ${MOST_PAGE_SIZE} |`)
+  expect(docs).toContain(`| endpoints of one tenant | ${MOST_ENDPOINTS.toLocaleString('en')} |`)
 })

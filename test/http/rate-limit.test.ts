@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createGate, networkOf } from '../../src/http/gate.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
+import type { Viewer } from '../../src/tenants/access.ts'
 import { bearerText } from '../../src/tenants/bearer-text.ts'
 import { startApi } from '../graphql/api.ts'
 import { eventually } from '../support/eventually.ts'
@@ -45,6 +46,43 @@ test('a key that asks more often than it may is told when to come back, over HTT
   await eventually(async () => expect((await post(adminKey)).status).toBe(200))
 })
 
+test('portal sessions draw from the rate of the key that made them, however many they are', async () => {
+  const { send, ask, newKey } = await startApi({ rateLimit: 20 })
+  const [maker, other] = [await newKey(), await newKey()]
+  const session = `mutation { portalSessionCreate(input: { tenant: "default", scope: READ }) { token } }`
+  const made = await Promise.all(Array.from({ length: 10 }, () => ask(session, {}, maker)))
+  const tokens = made.map(({ portalSessionCreate }) => String(portalSessionCreate?.token))
+  const statuses = async (keys: readonly string[]) =>
+    Promise.all(keys.map(async (key) => (await send('{ viewer { name } }', {}, key)).status))
+  const started = performance.now()
+  const answers = (await Promise.all(Array.from({ length: 10 }, () => statuses(tokens)))).flat()
+  const served = answers.filter((status) => status === 200).length
+  // What is left of the key's twenty, and what became free meanwhile.
+  expect(served).toBeLessThanOrEqual(20 + Math.ceil((performance.now() - started) / 50))
+  expect(answers).toContain(429)
+  expect(await statuses([other])).toEqual([200])
+})
+
+test('a portal session beyond the rate of its key is refused without asking the database', async () => {
+  let asked = 0
+  const viewer = viewerOf(null)
+  const gate = createGate({
+    authenticate: async () => {
+      asked++
+      return viewer
+    },
+    rateLimit: 2,
+    limits: HTTP_LIMITS,
+    now: () => 0,
+  })
+  await gate.admit('a session', '192.0.2.1')
+  await gate.admit('its key', '192.0.2.1')
+  const refused = { extensions: { code: 'RATE_LIMITED' } }
+  for (const key of ['a session', 'its key']) await expect(gate.admit(key, '192.0.2.1')).rejects.toMatchObject(refused)
+  expect(asked).toBe(2)
+  await expect(gate.admit('another session', '192.0.2.1')).rejects.toMatchObject(refused)
+})
+
 test('over WebSocket it is an error of the operation, and the socket lives on', async () => {
   const { url, newKey } = await startApi({ rateLimit: 3 })
   const key = await newKey()
@@ -76,11 +114,16 @@ test('without a limit nobody is told of one', async () => {
 test('a key beyond its rate, and wrong ones without end, do not reach the database', async () => {
   let asked = 0
   let ms = 0
-  const viewer = viewerOf(null)
+  const viewers = new Map<string, Viewer>()
+  const viewerWith = (key: string) => {
+    const viewer = viewers.get(key) ?? viewerOf(null)
+    viewers.set(key, viewer)
+    return viewer
+  }
   const gate = createGate({
     authenticate: async (key) => {
       asked++
-      return key.startsWith('right') ? viewer : null
+      return key.startsWith('right') ? viewerWith(key) : null
     },
     rateLimit: 5,
     limits: { ...HTTP_LIMITS, wrongKeys: 10, wrongKeysPerSecond: 1 },

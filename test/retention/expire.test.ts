@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { deliveryIdOf, type EndpointId, type EventId, newId, publicId, timeOf } from '../../schema/ids.ts'
 import { OPERATIONAL_EVENTS } from '../../schema/operational-events.ts'
-import { writeCursor } from '../../src/attempts/cursor.ts'
 import { readAttemptFilter } from '../../src/attempts/filter.ts'
 import type { Log } from '../../src/log.ts'
 import { silentLog } from '../../src/log.ts'
@@ -267,11 +266,10 @@ describe('the feed', () => {
       await feed.return?.()
       return value
     }
-    const beforeAll = await world.feed.cursor()
+    const beforeAll = await world.feed.cursor(world.tenantId)
     await record(2)
-    const epoch = Buffer.from(beforeAll, 'base64url').toString().split(':')[0] as string
-    const atFirst = writeCursor({ epoch, position: 1, atMs: world.clock.now().getTime() })
-    const atSecond = await world.feed.cursor()
+    const atFirst = world.cursorsOf(world.tenantId).write({ position: 1, atMs: world.clock.now().getTime() })
+    const atSecond = await world.feed.cursor(world.tenantId)
     await world.pass(2)
     await record(1)
     await world.pass(2)
@@ -287,7 +285,7 @@ describe('the feed', () => {
     await world.pass(4)
     await world.retain()
     expect(await world.attempts()).toEqual([])
-    const now = await world.feed.cursor()
+    const now = await world.feed.cursor(world.tenantId)
     expect(await first(atSecond)).toMatchObject({ kind: 'gap', reason: 'RETENTION' })
     const live = await world.feed.subscribe({ tenant: world.tenantId, filter: readAttemptFilter(null), after: now })
     const next = live.next()
@@ -298,7 +296,7 @@ describe('the feed', () => {
 
   test('tells of a gap in the middle where days are dropped while the past is being read', async () => {
     const world = await retentionWorld({ retention: AS_LONG })
-    const from = await world.feed.cursor()
+    const from = await world.feed.cursor(world.tenantId)
     const record = (count: number) =>
       world.db.sql`
         insert into postrider.attempts (id, tenant_id, delivery_id, event_id, endpoint_id, event_type, position, number, trigger, duration_ms, succeeded, method, url, request_headers, request_bytes)

@@ -4,6 +4,7 @@ import { type EndpointId, type EventId, newId, type TenantId } from '../../schem
 import { attempts } from '../../schema/tables/attempts.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import { endpoints, type StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import { createFeedCursors } from '../../src/attempts/cursor.ts'
 import { createFeed } from '../../src/attempts/feed.ts'
 import { createAccessTokens } from '../../src/deliveries/access-tokens.ts'
 import { createRedeliverer } from '../../src/deliveries/redeliver.ts'
@@ -29,7 +30,7 @@ import { createDatabase, openDatabase } from './database.ts'
 import { viewerOf } from './viewer.ts'
 
 export const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
-const KEYS = parseMasterKeys(Buffer.alloc(32, 7).toString('base64'))
+export const KEYS = parseMasterKeys(Buffer.alloc(32, 7).toString('base64'))
 
 const DEFAULT_HEALTH_RULES: HealthRules = {
   failingAfterSeconds: 300,
@@ -92,7 +93,8 @@ export async function startEngine(options: EngineOptions = {}) {
   const egress = createEgress({ ...urlRules, ...options.egress })
   const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
   const heartbeat = options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }
-  const feed = createFeed({ db, wake, clock, log, epoch, ...heartbeat })
+  const cursorsOf = createFeedCursors(KEYS, epoch)
+  const feed = createFeed({ db, wake, clock, log, cursorsOf, ...heartbeat })
   const replayProgress = createReplayProgress({ db, wake, log })
   const redeliverer = createRedeliverer({ db, tickets, wake, clock })
   const worker =
@@ -136,6 +138,7 @@ export async function startEngine(options: EngineOptions = {}) {
     clock,
     publisher,
     feed,
+    cursorsOf,
     replayProgress,
     redeliverer,
     sealer,

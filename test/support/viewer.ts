@@ -5,7 +5,8 @@ import type { Viewer } from '../../src/tenants/access.ts'
 
 /** Somebody with a key: of one tenant, or of the whole instance. */
 export function viewerOf(tenantId: TenantId | null, scopes: Scope[] = ['ADMIN']): Viewer {
-  const who = { id: newId<'key'>(new Date()), name: 'test', address: '127.0.0.1' }
+  const id = newId<'key'>(new Date())
+  const who = { id, keyId: id, name: 'test', address: '127.0.0.1' }
   return { kind: 'API_KEY', ...who, tenantId, scopes, expiresAt: null }
 }
 

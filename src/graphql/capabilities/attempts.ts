@@ -11,26 +11,24 @@ import { scan } from './scan.ts'
 export function attemptCapabilities(parts: CapabilityParts) {
   const { orm } = parts.db
   const scope = { orm, defaultTenantId: parts.defaultTenantId }
-  const cursor = () => parts.feed.cursor()
   return {
     async list(viewer: Viewer, tenant: TenantKey, filter: AttemptFilterInput | null | undefined, page: PageInput) {
       const reach = await resolveReach(scope, viewer, tenant, ['tenant'])
       const [read, request] = [readAttemptFilter(filter), readPage(page)]
       // Taken before the page is read: what is recorded in between is in both, and nothing is in neither.
-      const feedCursor = await cursor()
+      const feedCursor = await parts.feed.cursor(reach)
       const found = await scan(parts, reach, filter, (orm) => listAttempts(orm, reach, read, request))
       return { ...found, feedCursor }
     },
     async ofDeliveries(reach: Reach, ids: readonly DeliveryId[], page: PageRequest) {
-      const feedCursor = await cursor()
+      const feedCursor = await parts.feed.cursor(reach)
       const pages = await listAttemptsOfDeliveries(orm, reach, ids, page)
       return pages.map((one) => ({ ...one, feedCursor }))
     },
     byIds: (reach: Reach, ids: readonly AttemptId[]) => findAttempts(orm, reach, ids),
     bodies: (reach: Reach, ids: readonly AttemptId[]) => findResponseBodies(orm, reach, ids),
     async feedCursor(viewer: Viewer, tenant: TenantKey) {
-      await resolveReach(scope, viewer, tenant, ['tenant'])
-      return cursor()
+      return parts.feed.cursor(await resolveReach(scope, viewer, tenant, ['tenant']))
     },
     async follow(
       viewer: Viewer,
