@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomInt } from 'node:crypto'
-import { Mistake } from '../mistake.ts'
+import { wrong } from '../input.ts'
 import { deriveKey, type MasterKey } from '../sealing/master-keys.ts'
 import type { Reach } from '../tenants/access.ts'
 
@@ -85,5 +85,5 @@ function decode(block: Buffer, key: Buffer): Place | null {
 function noCursor(path: readonly string[]) {
   const message =
     'This is not a feed cursor of this tenant. Take one from feedCursor, from attempts { feedCursor }, or from a feed item.'
-  return new Mistake('INVALID_INPUT', [...path], message)
+  return wrong(path, message)
 }

@@ -36,7 +36,7 @@ export type HttpLimits = {
   /** Live subscriptions, over WebSocket and SSE together. */
   subscriptions: number
   subscriptionsPerTenant: number
-  subscriptionsPerCredential: number
+  subscriptionsPerCaller: number
   /** Wrong keys from one address: so many at once, and so many a second from then on. */
   wrongKeys: number
   wrongKeysPerSecond: number
@@ -66,7 +66,7 @@ export const HTTP_LIMITS: HttpLimits = {
   pingMs: 12_000,
   subscriptions: 2000,
   subscriptionsPerTenant: 1000,
-  subscriptionsPerCredential: 500,
+  subscriptionsPerCaller: 500,
   wrongKeys: 100,
   wrongKeysPerSecond: 200,
 }

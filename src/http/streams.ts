@@ -14,30 +14,30 @@ export type Streams = {
   count(): number
 }
 
-export type StreamLimits = Pick<HttpLimits, 'subscriptions' | 'subscriptionsPerTenant' | 'subscriptionsPerCredential'>
+export type StreamLimits = Pick<HttpLimits, 'subscriptions' | 'subscriptionsPerTenant' | 'subscriptionsPerCaller'>
 
 export function createStreams(limits: StreamLimits): Streams {
-  const { subscriptions, subscriptionsPerTenant, subscriptionsPerCredential } = limits
-  const ofCredential = createCounts()
+  const { subscriptions, subscriptionsPerTenant, subscriptionsPerCaller } = limits
+  const ofCaller = createCounts()
   // However many keys and portal sessions it has. Instance-wide keys are the operator's, and no tenant's.
   const ofTenant = createCounts()
   let all = 0
   return {
     take({ id, tenantId }) {
       const name = String(id)
-      if (ofCredential.of(name) >= subscriptionsPerCredential) throw tooMany(subscriptionsPerCredential, 'with one key')
+      if (ofCaller.of(name) >= subscriptionsPerCaller) throw tooMany(subscriptionsPerCaller, 'with one key')
       if (tenantId !== null && ofTenant.of(tenantId) >= subscriptionsPerTenant) {
         throw tooMany(subscriptionsPerTenant, 'with the keys and portal sessions of one tenant')
       }
       if (all >= subscriptions) throw tooMany(subscriptions, 'in one process')
-      ofCredential.add(name)
+      ofCaller.add(name)
       if (tenantId !== null) ofTenant.add(tenantId)
       all++
       let left = false
       return () => {
         if (left) return
         left = true
-        ofCredential.remove(name)
+        ofCaller.remove(name)
         if (tenantId !== null) ofTenant.remove(tenantId)
         all--
       }

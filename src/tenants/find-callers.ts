@@ -3,7 +3,7 @@ import type { ApiKeyId, PortalSessionId } from '../../schema/ids.ts'
 import { CREDENTIAL_STATES, type CredentialState } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
 import { portalSessions } from '../../schema/tables/portal-sessions.ts'
-import { Mistake } from '../mistake.ts'
+import { wrong } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import type { Reach } from './access.ts'
@@ -111,5 +111,5 @@ function inStates(
   if (states === null || states === undefined) return undefined
   if (states.length > 0) return inArray(stateIn(columns, now), [...states])
   const message = `Name a state (${CREDENTIAL_STATES.join(', ')}) or leave it out.`
-  throw new Mistake('INVALID_INPUT', ['filter', 'states'], message)
+  throw wrong(['filter', 'states'], message)
 }

@@ -2,6 +2,7 @@ import { and, arrayContains, eq, isNull, ne, sql } from 'drizzle-orm'
 import type { ApiKeyId, TenantId } from '../../schema/ids.ts'
 import type { Scope } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
+import { wrong } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 import type { Orm } from '../postgres/client.ts'
 import { again } from '../postgres/deadlock.ts'
@@ -33,7 +34,7 @@ export async function createApiKey(
   const expiresAt = input.expiresAt ?? null
   if (expiresAt !== null && expiresAt <= now) {
     const message = `The key would have expired already: it is ${now.toISOString()}. Give a later moment, or none for a key that never expires.`
-    throw new Mistake('INVALID_INPUT', ['input', 'expiresAt'], message)
+    throw wrong(['input', 'expiresAt'], message)
   }
   return db.orm.transaction(async (tx) => {
     if (tenantId !== null) await holdTenant(tx, tenantId)
@@ -75,16 +76,16 @@ function readKeyName(given: string): string {
   const name = readActorName(given, ['input', 'name'])
   if (name.trim() !== KEY_OF_ENVIRONMENT) return name
   const message = `${KEY_OF_ENVIRONMENT} is the name of the key that is given in the environment: choose another one.`
-  throw new Mistake('INVALID_INPUT', ['input', 'name'], message)
+  throw wrong(['input', 'name'], message)
 }
 
 function readScopes(viewer: Viewer, given: readonly Scope[]): Scope[] {
   const path = ['input', 'scopes']
   const scopes = [...new Set(given)]
-  if (scopes.length === 0) throw new Mistake('INVALID_INPUT', path, 'Name what the key may do, like [PUBLISH].')
+  if (scopes.length === 0) throw wrong(path, 'Name what the key may do, like [PUBLISH].')
   const beyond = scopes.filter((scope) => !may(viewer, scope))
   if (beyond.length === 0) return scopes
-  throw new Mistake('INVALID_INPUT', path, `A key cannot make one that may do more than itself: ${beyond.join(', ')}.`)
+  throw wrong(path, `A key cannot make one that may do more than itself: ${beyond.join(', ')}.`)
 }
 
 function opensInstance(key: ApiKeyRow, now: Date): boolean {

@@ -231,7 +231,7 @@ test('of too many without a key, from however many addresses, the oldest ends, a
 })
 
 test('operations are bounded by socket, live subscriptions by key and in all, over both transports', async () => {
-  const limits = { operationsPerSocket: 4, subscriptionsPerCredential: 6, subscriptions: 8 }
+  const limits = { operationsPerSocket: 4, subscriptionsPerCaller: 6, subscriptions: 8 }
   const { port, url, adminKey, newKey, bystander, feed } = await world({ limits })
   const open = async (key: string, count: number) => {
     const socket = await openSocket(port)

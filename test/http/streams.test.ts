@@ -8,7 +8,7 @@ const REFUSED =
   'At most 4 live subscriptions may be open with the keys and portal sessions of one tenant: end some of them.'
 
 test('a tenant has so many live subscriptions with all its keys and portal sessions together, and leaves the rest to others', async () => {
-  const limits = { subscriptionsPerTenant: 4, subscriptionsPerCredential: 3 }
+  const limits = { subscriptionsPerTenant: 4, subscriptionsPerCaller: 3 }
   const { url, newKey, newTenant, ask, feed } = await startApi({ limits })
   const [acme, globex] = [await newTenant('acme'), await newTenant('globex')]
   const open = (key: string) => {
