@@ -33,7 +33,7 @@ export const ERROR_CODES = {
     'There is no API key or portal session, or one that is unknown, has expired or was revoked: send a valid one. A live subscription ends with this code when that happens to its own.',
   FORBIDDEN: 'The API key or portal session has not the scope that the field needs; the message names it.',
   RATE_LIMITED:
-    'Too many requests with this key and the portal sessions that it made, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
+    'Too many requests with this key, or with the portal sessions of this tenant, or too many wrong keys from this address. Nothing was done: try again after `extensions.retryAfterMs`, over HTTP also in the header `Retry-After`.',
   TOO_MANY_CONNECTIONS: 'As many connections as may are open from this address, or in all: close some, or try later.',
   TOO_MANY_OPERATIONS: 'As many operations as may are under way on this WebSocket: wait for some, or open another one.',
   TOO_MANY_SUBSCRIPTIONS:

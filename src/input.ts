@@ -11,16 +11,16 @@ export const wrong = (path: readonly string[], message: string) => new Mistake('
 /** What a number may be; `like`: one that makes sense. */
 export type NumberRange = { from: number; to: number; unit: string; like: number }
 
-/** A whole number within a range. */
+/** A whole number within a range. Messages never repeat what was given: it may be a secret in the wrong place. */
 export function readWhole(value: number, range: NumberRange, path: readonly string[]): number {
   if (Number.isInteger(value)) return readNumber(value, range, path, 'a whole number')
-  throw wrong(path, `Must be ${wordsOf(range, 'a whole number')}; it is ${value}.`)
+  throw wrong(path, `Must be ${wordsOf(range, 'a whole number')}.`)
 }
 
 /** A number within a range, with a fraction or without. */
 export function readNumber(value: number, range: NumberRange, path: readonly string[], what = 'a number'): number {
   if (value >= range.from && value <= range.to) return value
-  throw wrong(path, `Must be ${wordsOf(range, what)}; it is ${value}.`)
+  throw wrong(path, `Must be ${wordsOf(range, what)}.`)
 }
 
 /** `a whole number of seconds from 0 to 604800, like 3600`. */

@@ -16,8 +16,8 @@ export type Place = { position: number; atMs: number }
 export type FeedCursors = {
   write(place: Place): string
   /**
-   * 'foreign': it comes from another database, or from a master key that is not at hand. Throws a `Mistake` at `path` for what
-   * was never given to this reach.
+   * 'foreign': its head is not one of ours. It comes from another database, from a master key that is not at hand, or from another
+   * version of Postrider. Throws a `Mistake` at `path` for what was never given to this reach.
    */
   read(text: string, path: readonly string[]): Place | 'foreign'
 }
@@ -54,7 +54,7 @@ export function createFeedCursors(keys: readonly MasterKey[], epoch: string): (r
       },
       read(text, path) {
         const bytes = Buffer.from(text, 'base64url')
-        const whole = bytes.length === HEAD_BYTES + BLOCK_BYTES && bytes[0] === VERSION
+        const whole = bytes.length === HEAD_BYTES + BLOCK_BYTES
         if (!whole || bytes.toString('base64url') !== text) throw noCursor(path)
         const key = keys.find(({ id }) => head(id).equals(bytes.subarray(0, HEAD_BYTES)))
         if (key === undefined) return 'foreign'

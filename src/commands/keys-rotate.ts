@@ -121,7 +121,7 @@ function conclude(
   for (const [index, { id }] of keys.entries()) {
     if (index === 0 || needed.has(id)) continue
     say(
-      `Nothing in this database needs ${id} any more, key ${index + 1} of ${keys.length} in ${place}: it can be removed. Keep it with the backups that were made before.`,
+      `Nothing in this database needs ${id} any more, key ${index + 1} of ${keys.length} in ${place}: it can be removed. Keep it with the backups that were made before. Live feeds that clients left before this rotation go on with a gap once it is gone.`,
     )
   }
 }

@@ -64,6 +64,7 @@ export function createAccessTokens({ egress, clock }: AccessTokensContext): Acce
 
   return {
     get(endpoint, client, withinMs, refused) {
+      // By a hash: the secret is worth more than the token beside it, and would lie in memory as long.
       const place = keptFor(endpoint, hash('sha256', JSON.stringify(client)))
       const usable = place.token !== null && place.token !== refused && place.usableUntil > clock.now().getTime()
       if (usable) return Promise.resolve({ token: place.token as string })

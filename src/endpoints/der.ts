@@ -30,6 +30,8 @@ export function elementsIn(der: Buffer): number {
 function contentAt(range: Buffer, at: number): { from: number; end: number } | null {
   const [tag, first] = [range[at] as number, range[at + 1]]
   if (first === undefined || (tag & LONG_TAG) === LONG_TAG || first === LONG_LENGTH) return null
+  // BER: octets in segments, which OpenSSL joins. What begins in one of them may go on in the next.
+  if (tag === (OCTET_STRING | CONSTRUCTED)) return null
   const lengthBytes = first < LONG_LENGTH ? 0 : first - LONG_LENGTH
   const from = at + LEAST_BYTES + lengthBytes
   if (lengthBytes > 3 || from > range.length) return null

@@ -9,8 +9,8 @@ import type { Unread } from './unread.ts'
 export type Connections = {
   /** Does `work` for a request when everything asked before on its connection was answered. */
   inTurn(request: IncomingMessage, response: ServerResponse, work: () => void): void
-  /** An answer that lasts until one of the two leaves: a live subscription over SSE. */
-  isLive(response: ServerResponse): void
+  /** An answer that lasts until one of the two leaves: a live subscription over SSE. `ended` is called when it is over, or was before it began. */
+  isLive(response: ServerResponse, ended: () => void): void
   /** Lets what is being answered end within the time, and cuts off everything else. */
   close(withinMs: number): Promise<void>
 }
@@ -61,10 +61,11 @@ export function watchConnections(server: Server, limits: HttpLimits, unread: Unr
         work()
       })
     },
-    isLive(response) {
+    isLive(response, ended) {
+      if (response.destroyed) return ended()
       clearTimeout(deadlines.get(response))
       live.add(response)
-      response.on('close', () => live.delete(response))
+      response.on('close', ended).on('close', () => live.delete(response))
     },
     async close(withinMs) {
       closing = true

@@ -8,7 +8,7 @@ import { isMisspelt } from '../tenants/bearer-text.ts'
 import { createBuckets } from './buckets.ts'
 import type { HttpLimits } from './limits.ts'
 
-/** How much of its rate a key has left, with the portal sessions that it made; null where there is no limit. */
+/** How much is left of the rate that somebody draws from; null where there is no limit. */
 export type Quota = { limit: number; left: number } | null
 
 /** Where every operation shows its key, over HTTP and WebSocket alike. */
@@ -24,7 +24,7 @@ export type Gate = {
 
 export type GateOptions = {
   authenticate(key: string, address: string | null): Promise<Viewer | null>
-  /** Operations a second with one key and the portal sessions that it made; null: as many as it likes. */
+  /** Operations a second with one key, and with all portal sessions that it made for one tenant; null: as many as they like. */
   rateLimit: number | null
   limits: Pick<HttpLimits, 'wrongKeys' | 'wrongKeysPerSecond'>
   /** Monotonic, in milliseconds. */
@@ -37,7 +37,7 @@ const MOST_KNOWN = 10_000
 export function createGate({ authenticate, rateLimit, limits, now = monotonic }: GateOptions): Gate {
   const operations = rateLimit === null ? null : createBuckets({ perSecond: rateLimit, burst: rateLimit, now })
   const wrongKeys = createBuckets({ perSecond: limits.wrongKeysPerSecond, burst: limits.wrongKeys, now })
-  // Keys and tokens that were right, and the key whose rate they draw from. They are not held up by somebody who guesses from
+  // Keys and tokens that were right, and the rate that they draw from. They are not held up by somebody who guesses from
   // the same address, a proxy for instance.
   const known = new Map<string, string>()
 
@@ -55,7 +55,7 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
     if (viewer === null) throw unauthenticated()
     wrongKeys.giveBack(from)
     if (known.size >= MOST_KNOWN) known.clear()
-    known.set(name, viewer.keyId)
+    known.set(name, rateOf(viewer))
     return viewer
   }
   return {
@@ -78,11 +78,19 @@ export function createGate({ authenticate, rateLimit, limits, now = monotonic }:
         throw unauthenticated()
       }
       if (operations === null || rateLimit === null) return { viewer, quota: null }
-      const taken = operations.take(viewer.keyId)
+      const taken = operations.take(rateOf(viewer))
       if (taken.waitMs > 0) throw new TooManyOperations(rateLimit, taken.waitMs)
       return { viewer, quota: { limit: rateLimit, left: taken.left } }
     },
   }
+}
+
+/**
+ * Whose rate a caller draws from. The portal sessions that a key made for one tenant share one, so that making more of them brings
+ * nothing; another tenant's, and the key itself, are not held up by them, nor told how busy they are.
+ */
+function rateOf({ kind, keyId, tenantId }: Viewer): string {
+  return kind === 'PORTAL_SESSION' ? `${keyId} ${tenantId}` : keyId
 }
 
 /** RATE_LIMITED for a key that is used too often; of wrong keys there is no quota to tell. */
@@ -92,7 +100,7 @@ export class TooManyOperations extends GraphQLError {
   constructor(limit: number, retryAfterMs: number) {
     const code: ErrorCode = 'RATE_LIMITED'
     super(
-      `This API key, with the portal sessions that it made, may be used for ${limit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`,
+      `This API key, or all portal sessions of this tenant together, may be used for ${limit} operations a second (POSTRIDER_RATE_LIMIT). Nothing was done: try again in ${retryAfterMs} ms.`,
       { extensions: { code, retryAfterMs } },
     )
     this.quota = { limit, left: 0 }

@@ -1,6 +1,6 @@
 /**
- * What one process takes from its clients, so that none of them can wear it out for the others: all of it is here, in LIMITS of
- * src/graphql/limits.ts, and for people in docs/limits.md.
+ * What one process takes from its clients over HTTP and WebSocket, so that none of them can wear it out for the others. What a document
+ * may ask for is in LIMITS of src/graphql/limits.ts; for people, all of it is in docs/limits.md.
  */
 export type HttpLimits = {
   /** How long the headers of a request may take, and all of it, and a silence on a connection. */

@@ -165,7 +165,7 @@ async function answerGraphql(site: Site, request: IncomingMessage, response: Ser
     const isLate = performance.now() - admittedAt > 1000
     const viewer = isLate ? await gate.again(key, address) : admitted
     refuseLongDocument(operation.query)
-    const isLive = () => site.connections.isLive(response)
+    const isLive = (ended: () => void) => site.connections.isLive(response, ended)
     await yoga(request, response, { viewer, requestId, operation, isLive })
   } catch (error) {
     if (error instanceof TooManyOperations) tellQuota(response, error.quota)

@@ -14,6 +14,8 @@ export type Guest = {
   caller: Viewer['id'] | null
   /** Nobody with that key is here any more: it was revoked, or has expired. */
   over: boolean
+  /** The socket is closed: there is nobody to end. */
+  gone: boolean
   stopWatching(): void
   /** A valid key was shown. */
   trusted(): void
@@ -36,19 +38,9 @@ const UNSUPPORTED = 1003
 const NO_KEY = 'No valid API key or portal session was shown'
 
 /** What graphql-ws does for `ws` itself, but for its talking to the console whenever a client misbehaves. */
-export function serve(socket: WebSocket, { protocol, address, place, log, limits, unread }: ServeOptions): void {
-  const deadline = setTimeout(() => socket.close(UNAUTHORIZED, NO_KEY), limits.strangerMs)
-  const guest: Guest = {
-    address,
-    caller: null,
-    over: false,
-    stopWatching() {},
-    trusted() {
-      clearTimeout(deadline)
-      place.trusted()
-    },
-    end: (code, reason) => socket.close(code, reason),
-  }
+export function serve(socket: WebSocket, options: ServeOptions): void {
+  const { protocol, log, limits, unread } = options
+  const { guest, leave } = receive(socket, options)
   const reader = { unreadBytes: () => socket.bufferedAmount, cut: () => socket.terminate() }
   const stopCounting = unread.add(reader)
   const read = createMessageReader(limits)
@@ -87,20 +79,42 @@ export function serve(socket: WebSocket, { protocol, address, place, log, limits
   socket.on('ping', () => endUnread(socket, guest, limits))
   socket.on('error', (err) => log.debug({ err }, 'A WebSocket broke'))
   socket.on('close', (code, reason) => {
-    clearTimeout(deadline)
+    leave()
     stopPinging()
     stopCounting()
-    guest.stopWatching()
-    place.leave()
     closed(code, String(reason)).catch((err: unknown) => log.debug({ err }, 'A WebSocket was not closed properly'))
   })
+}
+
+/** Whoever opens a socket is a stranger, and has so long to show a key. */
+function receive(socket: WebSocket, { address, place, limits }: Pick<ServeOptions, 'address' | 'place' | 'limits'>) {
+  const deadline = setTimeout(() => socket.close(UNAUTHORIZED, NO_KEY), limits.strangerMs)
+  const guest: Guest = {
+    address,
+    caller: null,
+    over: false,
+    gone: false,
+    stopWatching() {},
+    trusted() {
+      clearTimeout(deadline)
+      place.trusted()
+    },
+    end: (code, reason) => socket.close(code, reason),
+  }
+  const leave = () => {
+    guest.gone = true
+    clearTimeout(deadline)
+    guest.stopWatching()
+    place.leave()
+  }
+  return { guest, leave }
 }
 
 /** Notes who it is, to end the socket when that key or portal session ends. */
 export function trust(connection: Connection, viewer: Viewer, callers: Pick<CallerWatch, 'watch'>): void {
   const { extra: guest } = connection
   guest.over = false
-  if (guest.caller === viewer.id) return
+  if (guest.gone || guest.caller === viewer.id) return
   guest.stopWatching()
   guest.trusted()
   guest.caller = viewer.id

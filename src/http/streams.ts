@@ -57,7 +57,7 @@ export function limitStreams(streams: Streams, callers: Pick<CallerWatch, 'watch
   return {
     onSubscribe({ subscribeFn, setSubscribeFn }) {
       setSubscribeFn(async (args: ExecutionArgs) => {
-        const { viewer, isLive } = args.contextValue as Context & { isLive?(): void }
+        const { viewer, isLive } = args.contextValue as Context & { isLive?(ended: () => void): void }
         let leave: () => void
         try {
           leave = streams.take(viewer)
@@ -67,8 +67,9 @@ export function limitStreams(streams: Streams, callers: Pick<CallerWatch, 'watch
         try {
           const result: object = await subscribeFn(args)
           if (Symbol.asyncIterator in result) {
-            isLive?.()
-            return guard(result as Items, viewer, callers, leave)
+            const guarded = guard(result as Items, viewer, callers, leave)
+            isLive?.(() => void guarded.return?.())
+            return guarded
           }
           leave()
           return result

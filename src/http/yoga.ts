@@ -21,7 +21,7 @@ export type Incoming = {
   requestId: string
   operation: Params | null
   /** To be told when a live subscription has begun. */
-  isLive?(): void
+  isLive?(ended: () => void): void
 }
 export type Yoga = YogaServerInstance<Incoming, Context>
 

@@ -1,9 +1,9 @@
 import { and, inArray, isNotNull, isNull, type SQL } from 'drizzle-orm'
 import type { ApiKeyId, PortalSessionId } from '../../schema/ids.ts'
-import { CREDENTIAL_STATES, type CredentialState } from '../../schema/states.ts'
+import type { CredentialState } from '../../schema/states.ts'
 import { apiKeys } from '../../schema/tables/api-keys.ts'
 import { portalSessions } from '../../schema/tables/portal-sessions.ts'
-import { wrong } from '../input.ts'
+import { type Optional, readList } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import type { Reach } from './access.ts'
@@ -16,10 +16,10 @@ export type ApiKey = ApiKeyRow & { state: CredentialState }
 export type PortalSession = PortalSessionRow & { state: CredentialState }
 
 export type ApiKeyFilterInput = {
-  states?: readonly CredentialState[] | null | undefined
+  states?: Optional<readonly CredentialState[]>
   instanceWide?: boolean | null | undefined
 }
-export type PortalSessionFilterInput = { states?: readonly CredentialState[] | null | undefined }
+export type PortalSessionFilterInput = { states?: Optional<readonly CredentialState[]> }
 
 /** A row as it is at this moment. */
 export function asOf<Row extends Ending>(row: Row, now: Date): Row & { state: CredentialState } {
@@ -103,13 +103,7 @@ export async function listPortalSessions(
   )
 }
 
-function inStates(
-  columns: EndingColumns,
-  states: readonly CredentialState[] | null | undefined,
-  now: Date,
-): SQL | undefined {
-  if (states === null || states === undefined) return undefined
-  if (states.length > 0) return inArray(stateIn(columns, now), [...states])
-  const message = `Name a state (${CREDENTIAL_STATES.join(', ')}) or leave it out.`
-  throw wrong(['filter', 'states'], message)
+function inStates(columns: EndingColumns, states: Optional<readonly CredentialState[]>, now: Date): SQL | undefined {
+  const wanted = readList(states, ['filter', 'states'])
+  return wanted === null ? undefined : inArray(stateIn(columns, now), [...wanted])
 }

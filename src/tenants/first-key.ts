@@ -10,6 +10,17 @@ import { hashOf } from './bearer-text.ts'
 /** The name of the key that stands in the environment; nobody else may have it. */
 export const KEY_OF_ENVIRONMENT = 'POSTRIDER_ADMIN_KEY'
 
+/** The key of the environment must not be one that the API has made: it may have been revoked, or do less than it should. */
+export class UnusableAdminKey extends Error {
+  readonly code = 'UNUSABLE_ADMIN_KEY'
+
+  constructor(name: string) {
+    super(
+      `POSTRIDER_ADMIN_KEY is the text of a key that exists already, ${JSON.stringify(name)}. Give one of its own there, like that of: openssl rand -hex 32`,
+    )
+  }
+}
+
 /**
  * Sees to it that there is a key to begin with. With POSTRIDER_ADMIN_KEY given, that one is added where it is missing, and
  * one that was given there before is revoked.
@@ -36,8 +47,12 @@ async function replaceGivenKey(orm: Pick<Orm, 'select' | 'insert' | 'update'>, t
   const name = KEY_OF_ENVIRONMENT
   const ofEnvironment = and(eq(apiKeys.name, name), isNull(apiKeys.tenantId))
   const hash = hashOf(text)
-  const known = await orm.select({ id: apiKeys.id }).from(apiKeys).where(eq(apiKeys.hash, hash))
-  if (known.length === 0) await makeApiKey(orm, SYSTEM, { tenantId: null, name, scopes: ['ADMIN'], text }, now)
+  const [known] = await orm
+    .select({ name: apiKeys.name, tenantId: apiKeys.tenantId })
+    .from(apiKeys)
+    .where(eq(apiKeys.hash, hash))
+  if (known && (known.name !== name || known.tenantId !== null)) throw new UnusableAdminKey(known.name)
+  if (!known) await makeApiKey(orm, SYSTEM, { tenantId: null, name, scopes: ['ADMIN'], text }, now)
   const restored = await orm
     .update(apiKeys)
     .set({ revokedAt: null })

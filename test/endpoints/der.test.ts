@@ -11,6 +11,7 @@ test.each`
   ${'an octet string with something else'}     | ${'0404ffffffff'}                 | ${3}
   ${'BER of no length, with five in it'}       | ${'3080050005000500050005000000'} | ${7}
   ${'BER with a length that begins with 0000'} | ${'3084000000040500050005000500'} | ${7}
+  ${'an octet string in segments'}             | ${'240a0403300a05040305000500'}   | ${7}
   ${'a tag in its long form'}                  | ${'3f10020500050005'}             | ${4}
   ${'more than there is'}                      | ${'30ff05000500'}                 | ${3}
   ${'nothing'}                                 | ${''}                             | ${0}

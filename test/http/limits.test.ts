@@ -30,9 +30,9 @@ const SAID: { [Name in keyof typeof HTTP]: string } = {
   messagesPerSecond: `then ${HTTP.messagesPerSecond} a second`,
   unreadBytesInAll: `| what all connections together leave unread | ${HTTP.unreadBytesInAll / 1024 / 1024} MiB |`,
   pingMs: `| the answer to a ping of a WebSocket | ${HTTP.pingMs / 1000} s |`,
-  subscriptions: `events | ${HTTP.subscriptions}, of one tenant ${HTTP.subscriptionsPerTenant}, with one key ${HTTP.subscriptionsPerCaller} |`,
+  subscriptions: `events | ${HTTP.subscriptions}, of one tenant ${HTTP.subscriptionsPerTenant}, with one key or portal session ${HTTP.subscriptionsPerCaller} |`,
   subscriptionsPerTenant: `of one tenant ${HTTP.subscriptionsPerTenant}`,
-  subscriptionsPerCaller: `with one key ${HTTP.subscriptionsPerCaller}`,
+  subscriptionsPerCaller: `with one key or portal session ${HTTP.subscriptionsPerCaller}`,
   wrongKeys: `limited always: ${HTTP.wrongKeys} at once`,
   wrongKeysPerSecond: `then ${HTTP.wrongKeysPerSecond} a second`,
 }

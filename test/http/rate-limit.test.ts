@@ -46,26 +46,30 @@ test('a key that asks more often than it may is told when to come back, over HTT
   await eventually(async () => expect((await post(adminKey)).status).toBe(200))
 })
 
-test('portal sessions draw from the rate of the key that made them, however many they are', async () => {
-  const { send, ask, newKey } = await startApi({ rateLimit: 20 })
-  const [maker, other] = [await newKey(), await newKey()]
-  const session = `mutation { portalSessionCreate(input: { tenant: "default", scope: READ }) { token } }`
-  const made = await Promise.all(Array.from({ length: 10 }, () => ask(session, {}, maker)))
-  const tokens = made.map(({ portalSessionCreate }) => String(portalSessionCreate?.token))
+test('the portal sessions of a tenant share one rate, however many they are, and hold up nobody else', async () => {
+  const { send, ask, newKey, newTenant } = await startApi({ rateLimit: 20 })
+  await newTenant('acme')
+  const maker = await newKey()
+  const newSession = async (tenant: string) => {
+    const session = `mutation { portalSessionCreate(input: { tenant: "${tenant}", scope: READ }) { token } }`
+    return String((await ask(session, {}, maker)).portalSessionCreate?.token)
+  }
+  const tokens = await Promise.all(Array.from({ length: 10 }, () => newSession('default')))
+  const ofAcme = await newSession('acme')
   const statuses = async (keys: readonly string[]) =>
     Promise.all(keys.map(async (key) => (await send('{ viewer { name } }', {}, key)).status))
   const started = performance.now()
   const answers = (await Promise.all(Array.from({ length: 10 }, () => statuses(tokens)))).flat()
   const served = answers.filter((status) => status === 200).length
-  // What is left of the key's twenty, and what became free meanwhile.
+  // The twenty, and what became free meanwhile.
   expect(served).toBeLessThanOrEqual(20 + Math.ceil((performance.now() - started) / 50))
   expect(answers).toContain(429)
-  expect(await statuses([other])).toEqual([200])
+  expect(await statuses([maker, ofAcme])).toEqual([200, 200])
 })
 
-test('a portal session beyond the rate of its key is refused without asking the database', async () => {
+test('a portal session beyond the rate of its tenant is refused without asking the database', async () => {
   let asked = 0
-  const viewer = viewerOf(null)
+  const viewer: Viewer = { ...viewerOf(null), kind: 'PORTAL_SESSION' }
   const gate = createGate({
     authenticate: async () => {
       asked++
@@ -76,11 +80,11 @@ test('a portal session beyond the rate of its key is refused without asking the 
     now: () => 0,
   })
   await gate.admit('a session', '192.0.2.1')
-  await gate.admit('its key', '192.0.2.1')
+  await gate.admit('a second', '192.0.2.1')
   const refused = { extensions: { code: 'RATE_LIMITED' } }
-  for (const key of ['a session', 'its key']) await expect(gate.admit(key, '192.0.2.1')).rejects.toMatchObject(refused)
+  for (const key of ['a session', 'a second']) await expect(gate.admit(key, '192.0.2.1')).rejects.toMatchObject(refused)
   expect(asked).toBe(2)
-  await expect(gate.admit('another session', '192.0.2.1')).rejects.toMatchObject(refused)
+  await expect(gate.admit('a third', '192.0.2.1')).rejects.toMatchObject(refused)
 })
 
 test('over WebSocket it is an error of the operation, and the socket lives on', async () => {

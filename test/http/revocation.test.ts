@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
+import { trust } from '../../src/http/socket.ts'
 import { silentLog } from '../../src/log.ts'
 import type { Living } from '../../src/tenants/living.ts'
 import { createCallerWatch } from '../../src/tenants/watch.ts'
@@ -204,4 +205,15 @@ test('a key that is revoked while the body of its request is held open is of no 
   await eventually(() => expect(text).toMatch(/HTTP\/1.1 [2-5]/))
   expect(text).toContain('HTTP/1.1 401')
   socket.destroy()
+})
+
+test('nobody is watched for a socket that closed while its key was looked up', () => {
+  let watched = 0
+  const watch = () => {
+    watched++
+    return () => {}
+  }
+  const guest = { address: null, caller: null, over: false, gone: true, stopWatching() {}, trusted() {}, end() {} }
+  trust({ extra: guest, subscriptions: {} } as never, viewerOf(null), { watch })
+  expect(watched).toBe(0)
 })

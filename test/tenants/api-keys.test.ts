@@ -111,3 +111,15 @@ test('with a given admin key go the portal sessions that it made, when another o
   await ensureFirstKey(orm, { given: 'the-second-admin-key', now })
   expect(await open(orm, token)).toBeNull()
 })
+
+test('a key that the API has made is refused as that of the environment, and nothing is changed', async () => {
+  const { orm, sql } = await openDatabase()
+  const printed = (await ensureFirstKey(orm, { given: null, now })) as string
+  await sql`update postrider.api_keys set revoked_at = ${now.toISOString()}`
+  await expect(ensureFirstKey(orm, { given: printed, now })).rejects.toMatchObject({
+    code: 'UNUSABLE_ADMIN_KEY',
+    message: expect.stringMatching(/POSTRIDER_ADMIN_KEY .*"first admin key"/),
+  })
+  expect(await open(orm, printed)).toBeNull()
+  expect(await sql`select from postrider.api_keys`).toHaveLength(1)
+})
