@@ -6,7 +6,7 @@ import { createHash, randomFillSync } from 'node:crypto'
  */
 
 /** What an id names; the prefix of its public form. */
-export type Prefix = 'ten' | 'key' | 'pts' | 'aud' | 'ety' | 'evt' | 'ep' | 'sec' | 'dlv' | 'att' | 'rpl'
+export type Prefix = 'ten' | 'key' | 'pts' | 'aud' | 'ety' | 'evt' | 'ep' | 'sec' | 'sik' | 'dlv' | 'att' | 'rpl'
 
 declare const kind: unique symbol
 /** A UUIDv7 as text, branded with what it names. */
@@ -15,9 +15,11 @@ export type TenantId = Id<'ten'>
 export type ApiKeyId = Id<'key'>
 export type PortalSessionId = Id<'pts'>
 export type AuditEntryId = Id<'aud'>
+export type EventTypeId = Id<'ety'>
 export type EventId = Id<'evt'>
 export type EndpointId = Id<'ep'>
 export type SecretId = Id<'sec'>
+export type SigningKeyId = Id<'sik'>
 export type DeliveryId = Id<'dlv'>
 export type AttemptId = Id<'att'>
 export type ReplayId = Id<'rpl'>

@@ -56,6 +56,26 @@ export type OnBlocked = (typeof ON_BLOCKED)[number]
 export const HTTP_METHODS = ['POST', 'PUT', 'PATCH'] as const
 export type HttpMethod = (typeof HTTP_METHODS)[number]
 
+/** How a request's body is made of an event. */
+export const PAYLOAD_FORMATS = [
+  'ENVELOPE',
+  'RAW',
+  'THIN',
+  'CLOUDEVENTS_STRUCTURED',
+  'CLOUDEVENTS_BINARY',
+  'FORM',
+  'XML',
+] as const
+export type PayloadFormat = (typeof PAYLOAD_FORMATS)[number]
+
+/** Signatures that receivers of other senders verify already. */
+export const SIGNATURE_SCHEMES = ['TIMESTAMPED_HEX', 'BODY_HEX'] as const
+export type SignatureScheme = (typeof SIGNATURE_SCHEMES)[number]
+
+/** What becomes of an event whose payload does not satisfy the schema of its type. */
+export const VALIDATIONS = ['OFF', 'WARN', 'REJECT'] as const
+export type Validation = (typeof VALIDATIONS)[number]
+
 /** What of an endpoint is sealed besides its signing secrets: each a row of its own. */
 export const CREDENTIAL_PARTS = ['HEADERS', 'AUTHORIZATION', 'CLIENT_CERTIFICATE'] as const
 export type CredentialPart = (typeof CREDENTIAL_PARTS)[number]
@@ -103,6 +123,10 @@ export const AUDIT_ACTIONS = [
   'REPLAY_START',
   'REPLAY_CANCEL',
   'EVENT_EXPUNGE',
+  'EVENT_ROUTE',
+  'EVENT_TYPE_SAVE',
+  'EVENT_TYPE_ARCHIVE',
+  'EVENT_TYPES_IMPORT',
   'KEYS_ROTATE',
 ] as const
 export type AuditAction = (typeof AUDIT_ACTIONS)[number]

@@ -1,6 +1,6 @@
 import { bigint, boolean, check, index, integer, real, smallint, text } from 'drizzle-orm/pg-core'
 import { ATTEMPT_ERROR_CLASSES, type AttemptErrorClass } from '../outcomes.ts'
-import { ATTEMPT_TRIGGERS, type AttemptTrigger, type HttpMethod } from '../states.ts'
+import { ATTEMPT_TRIGGERS, type AttemptTrigger, type HttpMethod, type PayloadFormat } from '../states.ts'
 import { bytes, id, oneOf, postrider } from './postrider.ts'
 
 /** Where `position` comes from: read under an advisory lock that is held to the commit. */
@@ -26,7 +26,9 @@ export const attempts = postrider.table(
     errorMessage: text('error_message'),
     method: text('method').$type<HttpMethod>().notNull(),
     url: text('url').notNull(),
-    /** JSON: a list of [name, value], as sent. The body is not kept: it follows from the event, byte for byte. */
+    /** How the body was made; it is not kept: with this it follows from the event, byte for byte. */
+    format: text('format').$type<PayloadFormat>().notNull().default('ENVELOPE'),
+    /** JSON: a list of [name, value], as sent. */
     requestHeaders: text('request_headers').notNull(),
     requestBytes: integer('request_bytes').notNull(),
     status: smallint('status'),

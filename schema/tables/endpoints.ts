@@ -15,6 +15,9 @@ import {
   type OnBlocked,
   ORDERINGS,
   type Ordering,
+  PAYLOAD_FORMATS,
+  type PayloadFormat,
+  type SignatureScheme,
 } from '../states.ts'
 import { id, moment, oneOf, postrider } from './postrider.ts'
 import { tenants } from './tenants.ts'
@@ -24,6 +27,10 @@ export type StoredRetryPolicy =
   | { delaysSeconds: number[] }
   | { exponential: { initialSeconds: number; factor: number; maxSeconds: number; attempts: number } }
   | { fixed: { intervalSeconds: number; attempts: number } }
+
+/** By event type. */
+export type StoredVersions = Record<string, string>
+export type StoredSignature = { scheme: SignatureScheme; header: string }
 
 /** A URL, the event types it wants, and how deliveries go to it. Rows stay after deletion: history names them. */
 export const endpoints = postrider.table(
@@ -37,6 +44,19 @@ export const endpoints = postrider.table(
     description: text('description'),
     /** Null: every type. */
     eventTypes: text('event_types').array(),
+    /** Null: any; else the event must carry one of them. */
+    channels: text('channels').array(),
+    /** An expression over the event that must hold; null: none. */
+    filter: text('filter'),
+    /** The one version of a type that this endpoint can read; null: every version of every type. */
+    versions: jsonb('versions').$type<StoredVersions>(),
+    format: text('format').$type<PayloadFormat>().notNull().default('ENVELOPE'),
+    /** Whether requests carry the headers of Standard Webhooks with a signature of each secret. */
+    signsStandard: boolean('signs_standard').notNull().default(true),
+    /** Whether they are signed with the endpoint's signing keys as well (`v1a`). */
+    signsEd25519: boolean('signs_ed25519').notNull().default(false),
+    /** Signatures in headers of their own; null: none. */
+    alsoSigns: jsonb('also_signs').$type<StoredSignature[]>(),
     method: text('method').$type<HttpMethod>().notNull().default('POST'),
     state: text('state').$type<EndpointState>().notNull().default('ACTIVE'),
     disabledReason: text('disabled_reason').$type<DisabledReason>(),
@@ -87,6 +107,7 @@ export const endpoints = postrider.table(
       sql`${table.allowance} >= 1 and (${table.allowance} is null) = (${table.allowanceReason} is null)`,
     ),
     check('endpoints_method', oneOf(table.method, HTTP_METHODS)),
+    check('endpoints_format', oneOf(table.format, PAYLOAD_FORMATS)),
     check('endpoints_rate', sql`${table.ratePerSecond} between 0.01 and 10000`),
     check('endpoints_ordering', oneOf(table.ordering, ORDERINGS)),
     check('endpoints_on_blocked', oneOf(table.onBlocked, ON_BLOCKED)),

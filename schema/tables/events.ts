@@ -1,6 +1,9 @@
 import { sql } from 'drizzle-orm'
-import { boolean, index, text } from 'drizzle-orm/pg-core'
+import { boolean, index, jsonb, text } from 'drizzle-orm/pg-core'
 import { id, moment, postrider } from './postrider.ts'
+
+/** `path`: a JSON Pointer into the payload (RFC 6901), empty for the whole. `rule`: the keyword of JSON Schema that says no. */
+export type SchemaFault = { path: string; rule: string; message: string }
 
 /**
  * Something that happened. Partitioned by day over `id`, whose time is when the event was accepted.
@@ -20,12 +23,17 @@ export const events = postrider.table(
     routedAt: moment('routed_at'),
     /** Since when routing it fails by our own fault; it is tried again now and then. */
     parkedAt: moment('parked_at'),
+    /** Whether any endpoint wanted it; null before it is routed. */
+    matched: boolean('matched'),
+    /** Where its payload does not satisfy the schema of its type, which only warns of that; null when it does. */
+    schemaFaults: jsonb('schema_faults').$type<SchemaFault[]>(),
     /** When its payload was removed on request; this row is what is left of it. */
     expungedAt: moment('expunged_at'),
   },
   (table) => [
     index('events_of_tenant').on(table.tenantId, table.id),
     index('events_for_tests').on(table.tenantId, table.id).where(sql`${table.isTest}`),
+    index('events_unmatched').on(table.tenantId, table.id).where(sql`${table.matched} = false`),
     index('events_expunged').on(table.tenantId, table.id).where(sql`${table.expungedAt} is not null`),
   ],
 )

@@ -232,5 +232,9 @@ export const AuditActionEnum = enumType<AuditAction>('AuditAction', 'What leaves
   REPLAY_START: '`replayStart`: a replay was started.',
   REPLAY_CANCEL: '`replayCancel`: a replay was stopped.',
   EVENT_EXPUNGE: '`eventExpunge`: the payload of an event was removed.',
+  EVENT_ROUTE: '`eventRoute`: an event was routed again.',
+  EVENT_TYPE_SAVE: '`eventTypeSave`: an event type was added or changed.',
+  EVENT_TYPE_ARCHIVE: '`eventTypeArchive`: an event type was archived.',
+  EVENT_TYPES_IMPORT: '`eventTypesImport`: event types were imported from an OpenAPI document.',
   KEYS_ROTATE: '`npm run keys:rotate`: secrets were encrypted with a new master key.',
 })

@@ -31,6 +31,13 @@ export const SEALED_COLUMNS = {
     place: ['tenant_id', 'endpoint_id', 'part'],
     context: ([tenantId, endpointId, part]) => `${part}:${tenantId}/${endpointId}`,
   },
+  signingKeys: {
+    table: 'signing_keys',
+    column: 'sealed',
+    what: 'signing key',
+    place: ['tenant_id', 'endpoint_id'],
+    context: ([tenantId, endpointId]) => `ed25519:${tenantId}/${endpointId}`,
+  },
 } as const satisfies Record<string, SealedColumn>
 
 /** All of them, without their names. */

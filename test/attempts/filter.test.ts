@@ -68,6 +68,7 @@ function anAttempt(index: number): Attempt {
     deliveryId: pick(DELIVERIES),
     eventId: pick(EVENTS),
     endpointId: pick(ENDPOINTS),
+    format: 'ENVELOPE',
     eventType: pick(TYPES),
     position: index + 1,
     number: 1,

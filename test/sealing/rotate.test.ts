@@ -57,7 +57,13 @@ test('every column that holds bytes is known to be sealed, or known not to be', 
     where table_schema = 'postrider' and data_type = 'bytea'
       and table_name not in (select inhrelid::regclass::name from pg_inherits)
       and table_name not in (select relname from pg_class where relispartition)`
-  const NOT_SEALED = ['api_keys.hash', 'attempt_bodies.body', 'idempotency_keys.body_hash', 'portal_sessions.hash']
+  const NOT_SEALED = [
+    'signing_keys.public_key',
+    'api_keys.hash',
+    'attempt_bodies.body',
+    'idempotency_keys.body_hash',
+    'portal_sessions.hash',
+  ]
   // Whoever adds a sealed column adds it to src/sealing/columns.ts: what is missing there is lost with its key.
   const known = [...NOT_SEALED, ...sealedColumns().map(({ table, column }) => `${table}.${column}`)]
   expect(columns.map(({ name }) => name).filter((name) => !known.includes(name))).toEqual([])
