@@ -1,9 +1,10 @@
-import type { HttpMethod, OnBlocked, Ordering } from '../../schema/states.ts'
+import type { HttpMethod, OnBlocked, Ordering, PayloadFormat } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { Mistake, readAll } from '../mistake.ts'
 import { checkPatterns } from './matching.ts'
 import { type RetryPolicyInput, readRetryPolicy, readWhole } from './retry-schedule.ts'
+import { readSigning, type SigningInput } from './signing.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -12,6 +13,8 @@ export type EndpointSettings = {
   url?: Optional<string>
   description?: Optional<string>
   eventTypes?: Optional<readonly string[]>
+  format?: Optional<PayloadFormat>
+  signing?: Optional<SigningInput>
   method?: Optional<HttpMethod>
   retry?: Optional<RetryPolicyInput>
   timeoutSeconds?: Optional<number>
@@ -26,6 +29,10 @@ export type EndpointColumns = Pick<
   | 'url'
   | 'description'
   | 'eventTypes'
+  | 'format'
+  | 'signsStandard'
+  | 'signsEd25519'
+  | 'alsoSigns'
   | 'method'
   | 'retryPolicy'
   | 'timeoutSeconds'
@@ -47,10 +54,12 @@ export function readSettings(
   { urlRules, longestScheduleSeconds }: SettingRules,
 ): Partial<EndpointColumns> {
   const at = (name: keyof EndpointSettings) => [...path, name]
-  const read = readAll({
+  const { signing, ...read } = readAll({
     url: () => ifGiven(input.url, (url) => readUrl(url, at('url'), urlRules)),
     description: () => ifGiven(input.description, (text) => readDescription(text, at('description'))),
     eventTypes: () => ifGiven(input.eventTypes, (patterns) => patterns && checkPatterns(patterns, at('eventTypes'))),
+    format: () => ifGiven(input.format, (format) => format ?? 'ENVELOPE'),
+    signing: () => readSigning(input.signing, at('signing')),
     method: () => ifGiven(input.method, (method) => method ?? 'POST'),
     retryPolicy: () =>
       ifGiven(input.retry, (retry) => retry && readRetryPolicy(retry, at('retry'), longestScheduleSeconds)),
@@ -61,7 +70,7 @@ export function readSettings(
     ordering: () => ifGiven(input.ordering, (ordering) => ordering ?? 'NONE'),
     onBlocked: () => ifGiven(input.onBlocked, (onBlocked) => onBlocked ?? 'WAIT'),
   })
-  return withoutAbsent(read) as Partial<EndpointColumns>
+  return withoutAbsent({ ...read, ...signing }) as Partial<EndpointColumns>
 }
 
 /** Reads what an input mentions, be it null; what it does not mention stays absent. */

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
-import { formatEnvelope } from '../../src/deliveries/formats.ts'
+import { formatEvent } from '../../src/deliveries/formats.ts'
 
 const event = {
   id: 'evt_01k5y7q0c2f4t8r1v9b3n6m5d7',
   type: 'invoice.paid',
   version: null as string | null,
   createdAt: new Date('2026-03-01T08:00:00.005Z'),
+  tenant: 'acme',
 }
 
 const HEAD =
@@ -23,14 +24,14 @@ test.each([
   ['a bare string', '"text"'],
   ['null', 'null'],
 ])('the envelope carries %s byte for byte', (_, payload) => {
-  const { contentType, body } = formatEnvelope({ ...event, payload })
+  const { headers, body } = formatEvent('ENVELOPE', { ...event, payload })
 
-  expect(contentType).toBe('application/json')
+  expect(headers).toEqual([['content-type', 'application/json']])
   expect(body).toEqual(Buffer.from(`${HEAD}${payload}}`, 'utf8'))
   expect(Object.keys(JSON.parse(body.toString()))).toEqual(['id', 'type', 'version', 'created_at', 'data'])
 })
 
 test('the version stands in quotes when there is one, and is escaped', () => {
-  const { body } = formatEnvelope({ ...event, version: '2026-01"\\', payload: '{}' })
+  const { body } = formatEvent('ENVELOPE', { ...event, version: '2026-01"\\', payload: '{}' })
   expect(JSON.parse(body.toString())).toMatchObject({ version: '2026-01"\\', data: {} })
 })
