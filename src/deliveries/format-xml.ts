@@ -70,19 +70,16 @@ const SHORT_ESCAPES: Record<string, string> = {
   '\\': '\\\\',
 }
 
-/** Text or the value of an attribute; a character that XML does not have is replaced. White space as references, or parsers normalise it. */
+/** Text or the value of an attribute; a character that XML does not have is replaced. */
 export function xmlText(text: string): string {
-  return text.replace(/[&<>"\t\n\r]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, (character) => {
-    return REFERENCES[character] ?? '\ufffd'
-  })
+  return text.replace(
+    /[&<>"\t\n\r\x7f-\x9f\u2028]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu,
+    (character) => {
+      if (NOT_IN_XML.test(character)) return '\ufffd'
+      // White space and controls as well: parsers turn some of them into line feeds and spaces, those of XML 1.1 even U+0085.
+      return NAMED[character] ?? `&#${character.charCodeAt(0)};`
+    },
+  )
 }
 
-const REFERENCES: Record<string, string> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  '\t': '&#9;',
-  '\n': '&#10;',
-  '\r': '&#13;',
-}
+const NAMED: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
