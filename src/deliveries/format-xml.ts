@@ -6,44 +6,68 @@ import { endOfString } from '../events/payload.ts'
  * duplicate keys and the order of members survive. The text must be JSON.
  */
 export function xmlOfJson(json: string): string {
-  const xml: string[] = []
-  const open: ('map' | 'array')[] = []
-  let key: string | null = null
+  let xml = ''
+  let at = 0
+  let key = ''
   const begin = (name: string, more = '') => {
-    const namespace = xml.length === 0 ? ` xmlns="${NAMESPACE}"` : ''
-    xml.push(`<${name}${namespace}${key === null ? '' : keyAttributes(key)}${more}>`)
-    key = null
+    const namespace = xml === '' ? ` xmlns="${NAMESPACE}"` : ''
+    xml += `<${name}${namespace}${key}${more}>`
+    key = ''
   }
-  const tokens = /[{}[\]"]|[\w.+-]+/g
-  for (let token = tokens.exec(json); token !== null; token = tokens.exec(json)) {
-    const [text] = token
-    if (text === '"') {
-      const end = endOfString(json, token.index + 1)
-      const string = unquoted(json.slice(token.index, end))
-      tokens.lastIndex = end
-      if (open.at(-1) === 'map' && key === null) key = string
+  const open: ('map' | 'array')[] = []
+  while (at < json.length) {
+    const character = json[at] as string
+    if (character === '"') {
+      const end = endOfString(json, at + 1)
+      const string = unquoted(json.slice(at, end))
+      at = end
+      if (key === '' && open.at(-1) === 'map') key = keyAttributes(string)
       else {
         const isEscaped = NOT_IN_XML.test(string)
         begin('string', isEscaped ? ' escaped="true"' : '')
-        xml.push(xmlText(isEscaped ? escaped(string) : string), '</string>')
+        xml += `${xmlText(isEscaped ? escaped(string) : string)}</string>`
       }
-    } else if (text === '{' || text === '[') {
-      const name = text === '{' ? 'map' : 'array'
+    } else if (character === '{' || character === '[') {
+      const name = character === '{' ? 'map' : 'array'
       begin(name)
       open.push(name)
-    } else if (text === '}' || text === ']') xml.push(`</${open.pop()}>`)
+      at++
+    } else if (character === '}' || character === ']') {
+      xml += `</${open.pop()}>`
+      at++
+    } else if (BETWEEN.includes(character)) at++
     else {
-      const name = text === 'null' ? 'null' : text === 'true' || text === 'false' ? 'boolean' : 'number'
+      const end = endOfWord(json, at)
+      const word = json.slice(at, end)
+      const name = NAMES[character] ?? 'number'
       begin(name)
-      xml.push(name === 'null' ? '' : text, `</${name}>`)
+      xml += `${name === 'null' ? '' : word}</${name}>`
+      at = end
     }
   }
-  return xml.join('')
+  return xml
+}
+
+const BETWEEN = ' \t\n\r,:'
+/** By what they begin with. */
+const NAMES: Record<string, string> = { t: 'boolean', f: 'boolean', n: 'null' }
+
+/** Of a number, true, false or null. */
+function endOfWord(json: string, start: number): number {
+  let at = start
+  while (at < json.length && !' \t\n\r,:]}'.includes(json[at] as string)) at++
+  return at
 }
 
 const NAMESPACE = 'http://www.w3.org/2005/xpath-functions'
-// XML 1.0, production 2: there is no way to write these, not even as a reference. (Half surrogate pairs are refused when published.)
-const NOT_IN_XML = /[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
+// XML 1.0, production 2: there is no way to write these, not even as a reference. Half surrogate pairs, too, but those are refused
+// when an event is published.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
+const NOT_IN_XML = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/
+// Beside those: what means something to parsers, and white space and controls, some of which they turn into line feeds and spaces,
+// those of XML 1.1 even U+0085.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
+const NOT_AS_IT_IS = /[&<>"\0-\x1f\x7f-\x9f\u2028\ufffe\uffff]/g
 
 const unquoted = (string: string) => (string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1))
 
@@ -72,14 +96,9 @@ const SHORT_ESCAPES: Record<string, string> = {
 
 /** Text or the value of an attribute; a character that XML does not have is replaced. */
 export function xmlText(text: string): string {
-  return text.replace(
-    /[&<>"\t\n\r\x7f-\x9f\u2028]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu,
-    (character) => {
-      if (NOT_IN_XML.test(character)) return '\ufffd'
-      // White space and controls as well: parsers turn some of them into line feeds and spaces, those of XML 1.1 even U+0085.
-      return NAMED[character] ?? `&#${character.charCodeAt(0)};`
-    },
-  )
+  return text.replace(NOT_AS_IT_IS, (character) => {
+    return NOT_IN_XML.test(character) ? '\ufffd' : (NAMED[character] ?? `&#${character.charCodeAt(0)};`)
+  })
 }
 
 const NAMED: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }

@@ -1,4 +1,5 @@
 import { createPublicKey, type JsonWebKey, randomBytes, verify } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { EndpointId, TenantId } from '../../schema/ids.ts'
 import { eraseEndedSigningKeys, signingKeyContext } from '../../src/endpoints/signing-keys.ts'
@@ -351,4 +352,22 @@ describe('how requests are signed', () => {
     const taken = await update(id, { headers: [{ name: 'X-SIGNED', value: '1' }] })
     expect(taken.userErrors).toMatchObject([{ code: 'INVALID_INPUT', message: expect.stringContaining('X-Signed') }])
   })
+})
+
+test('docs/signatures.md: its mutation does what it says, and each way to sign that it recommends is taken', async () => {
+  const document = readFileSync(new URL('../../docs/signatures.md', import.meta.url), 'utf8')
+  const { create, ask } = await world()
+  const { endpoint } = await create({})
+  const mutation = /```graphql\n(.*?)```/s.exec(document)?.[1]?.replace('ep_…', endpoint.id)
+  const { endpointUpdate } = await ask<{ endpointUpdate: Answer }>(String(mutation))
+  expect(endpointUpdate).toMatchObject({
+    endpoint: { format: 'CLOUDEVENTS_STRUCTURED', signing: { standard: true, ed25519: true } },
+    userErrors: [],
+  })
+  const ways = [...document.matchAll(/`(\{ (?:also|ed25519).*?\})`/g)].map(([, way]) => way)
+  expect(ways).toHaveLength(3)
+  for (const way of ways) {
+    const UPDATE_SO = `mutation ($id: ID!) { endpointUpdate(id: $id, input: { signing: ${way} }) { userErrors { message } } }`
+    expect(await ask(UPDATE_SO, { id: endpoint.id })).toEqual({ endpointUpdate: { userErrors: [] } })
+  }
 })
