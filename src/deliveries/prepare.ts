@@ -258,8 +258,8 @@ async function readEndpoints(
     ) signing
     cross join lateral (
       select array_agg(sealed order by signs_from desc, id desc) as keys from postrider.signing_keys
-      where endpoint.signs_ed25519 and endpoint_id = endpoint.id and signs_from is not null
-        and (signs_until is null or signs_until > ${now.toISOString()})
+      where endpoint.signs_ed25519 and tenant_id = endpoint.tenant_id and endpoint_id = endpoint.id
+        and signs_from is not null and (signs_until is null or signs_until > ${now.toISOString()})
     ) pairs
     cross join lateral (
       select array_agg(part order by part) as parts, array_agg(sealed order by part) as sealed

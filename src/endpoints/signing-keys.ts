@@ -41,8 +41,8 @@ export async function makeSigningKeys(
   return current.id
 }
 
-export async function eraseSigningKeys(orm: Pick<Orm, 'delete'>, endpoint: EndpointId): Promise<void> {
-  await orm.delete(signingKeys).where(eq(endpointId, endpoint))
+export async function eraseSigningKeys(orm: Pick<Orm, 'delete'>, owner: Owner): Promise<void> {
+  await orm.delete(signingKeys).where(of(owner))
 }
 
 /**
@@ -55,7 +55,7 @@ export async function rotateSigningKeys(
   owner: Owner,
   { now, end }: { now: Date; end: Date },
 ): Promise<SigningKeyId> {
-  const mine = eq(endpointId, owner.endpointId)
+  const mine = of(owner)
   const stored = await orm.select().from(signingKeys).where(mine)
   const next = stored.find((key) => key.signsFrom === null && opens(sealer, owner, key.sealed))
   // Another process gave the one before its time, by a clock of its own: the newest must be the newest all the same.
@@ -123,6 +123,9 @@ export async function publishedSigningKeys(
 export async function eraseEndedSigningKeys(sql: Sql, now: Date): Promise<void> {
   await sql`delete from postrider.signing_keys where signs_until <= ${now.toISOString()}`
 }
+
+// With the tenant: the index begins with it.
+const of = (owner: Owner) => and(eq(tenantId, owner.tenantId), eq(endpointId, owner.endpointId))
 
 function newKey(sealer: Pick<Sealer, 'seal'>, owner: Owner, createdAt: Date, signsFrom: Date | null) {
   const { privateKey, publicKey } = keyPairOf(randomBytes(SEED_BYTES))

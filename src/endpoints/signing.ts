@@ -74,10 +74,9 @@ export async function saveSigning(
   }
   if (alsoSigns !== null) await refuseSameHeader(orm, after)
   if (signsEd25519 === (before?.signsEd25519 ?? false)) return {}
-  if (signsEd25519) {
-    return { signingKey: publicId('sik', await makeSigningKeys(orm, sealer, { tenantId, endpointId: id }, now)) }
-  }
-  await eraseSigningKeys(orm, id)
+  const owner = { tenantId, endpointId: id }
+  if (signsEd25519) return { signingKey: publicId('sik', await makeSigningKeys(orm, sealer, owner, now)) }
+  await eraseSigningKeys(orm, owner)
   return {}
 }
 
