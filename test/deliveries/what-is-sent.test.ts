@@ -4,7 +4,9 @@ import fc from 'fast-check'
 import { Webhook } from 'standardwebhooks'
 import Stripe from 'stripe'
 import { expect, onTestFinished, test } from 'vitest'
+import { type EventId, parsePublicId, publicId } from '../../schema/ids.ts'
 import { PAYLOAD_FORMATS, type PayloadFormat } from '../../schema/states.ts'
+import { findSentBodies } from '../../src/deliveries/sent-body.ts'
 import { startApi } from '../graphql/api.ts'
 import { movableClock } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
@@ -298,4 +300,26 @@ test('an attempt shows the body that it carried, whatever the format of its endp
     expect(request.bodyBytes).toBe(sent.body.length)
     expect(request.headers.map(({ name, value }) => [name, value])).toEqual(sent.rawHeaders)
   }
+})
+
+test('bodies that are too large for one answer together are refused, those of one event and format made once', async () => {
+  const { publishText, db, ask } = await world()
+  const numbers = `[${'0,'.repeat(130_000)}0]`
+  const ids: EventId[] = []
+  for (let n = 0; n < 29; n++) ids.push(parsePublicId('evt', await publishText(numbers)) as EventId)
+  const bodies = (events: EventId[], format: PayloadFormat) =>
+    findSentBodies(
+      db.orm,
+      'every',
+      events.map((eventId) => ({ eventId, format })),
+    )
+
+  await expect(bodies(ids, 'XML')).rejects.toMatchObject({ code: 'TOO_MUCH_TO_READ' })
+  expect(await bodies(ids, 'ENVELOPE')).toHaveLength(29)
+  const same = await bodies(Array(40).fill(ids[0]), 'XML')
+  expect(new Set(same).size).toBe(1)
+  await ask('mutation ($id: ID!) { eventExpunge(id: $id) { userErrors { message } } }', {
+    id: publicId('evt', ids[0] as EventId),
+  })
+  expect(await bodies(ids.slice(0, 1), 'XML')).toEqual([null])
 })
