@@ -163,7 +163,9 @@ test('every format is described, and the examples are the event that is shown', 
     expect(codeIn(rows[index]?.[1])).toBe(format(name).headers[0]?.[1])
   })
   expect(String(format('ENVELOPE').body)).toBe(requestShown().body)
-  expect(codeBlock('json cloudevent')).toBe(`${format('CLOUDEVENTS_STRUCTURED').body}\n`)
+  // Shown with line breaks.
+  const cloudEvent = JSON.stringify(JSON.parse(codeBlock('json cloudevent')))
+  expect(cloudEvent).toBe(String(format('CLOUDEVENTS_STRUCTURED').body))
   const headers = format('CLOUDEVENTS_BINARY').headers.map((header) => `${header.join(': ')}\n`)
   expect(codeBlock('http cloudevent')).toBe(headers.join(''))
   expect(codeBlock('xml envelope')).toBe(`${format('XML').body}\n`)
