@@ -72,6 +72,10 @@ export type PayloadFormat = (typeof PAYLOAD_FORMATS)[number]
 export const SIGNATURE_SCHEMES = ['TIMESTAMPED_HEX', 'BODY_HEX'] as const
 export type SignatureScheme = (typeof SIGNATURE_SCHEMES)[number]
 
+/** Whether a signing key is published only, signs, or signs for the overlap of a rotation. */
+export const SIGNING_KEY_STATES = ['NEXT', 'CURRENT', 'ENDING'] as const
+export type SigningKeyState = (typeof SIGNING_KEY_STATES)[number]
+
 /** What becomes of an event whose payload does not satisfy the schema of its type. */
 export const VALIDATIONS = ['OFF', 'WARN', 'REJECT'] as const
 export type Validation = (typeof VALIDATIONS)[number]

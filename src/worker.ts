@@ -7,6 +7,7 @@ import { sweepDeliveries } from './deliveries/sweep.ts'
 import type { Egress } from './egress/request.ts'
 import type { HealthRules } from './endpoints/health.ts'
 import { eraseEndedSecrets } from './endpoints/secrets.ts'
+import { eraseEndedSigningKeys } from './endpoints/signing-keys.ts'
 import { dropExpiredKeys } from './events/idempotency.ts'
 import type { Log } from './log.ts'
 import type { Db } from './postgres/client.ts'
@@ -144,11 +145,12 @@ function createTally(tickets: Tickets, settling: SettleBuffer) {
   }
 }
 
-/** What has expired and is of no use to anybody: idempotency keys, portal sessions, secrets that sign no more. */
+/** What has expired and is of no use to anybody: idempotency keys, portal sessions, secrets and keys that sign no more. */
 async function dropExpired({ db, clock }: { db: Db; clock: Clock }): Promise<void> {
   await dropExpiredKeys(db.sql, clock.now())
   await dropExpiredSessions(db.orm, clock.now())
   await eraseEndedSecrets(db.sql, clock.now())
+  await eraseEndedSigningKeys(db.sql, clock.now())
 }
 
 /** Sets on their way what was lost sight of: a warning each time, for it should never be anything. */

@@ -147,7 +147,7 @@ describe('3. pure files stay pure', () => {
         file,
         `import { createHmac } from 'node:crypto'\nimport { Mistake } from '../mistake.ts'\nconst at = new Date(0)`,
       ],
-      [file, `import { timeOf } from '../../schema/ids.ts'\nimport { formatEnvelope } from './formats.ts'`],
+      [file, `import { timeOf } from '../../schema/ids.ts'\nimport { formatEvent } from './formats.ts'`],
       [file, '// Math.random() is for others'],
     ],
   })

@@ -1,15 +1,20 @@
 import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { OPERATIONAL_EVENT_TYPES, OPERATIONAL_EVENTS } from '../schema/operational-events.ts'
 import { ATTEMPT_ERROR_CLASSES } from '../schema/outcomes.ts'
+import { PAYLOAD_FORMATS, SIGNATURE_SCHEMES } from '../schema/states.ts'
+import { formatEvent } from '../src/deliveries/formats.ts'
 import { outcomeOf } from '../src/deliveries/outcome.ts'
 import { DEFAULT_RETRY_POLICY, nextAttemptAt } from '../src/deliveries/retry-policy.ts'
 import { signStandard } from '../src/deliveries/sign.ts'
 import { delaysOf, longestScheduleSeconds } from '../src/endpoints/retry-schedule.ts'
 import { parseSecret } from '../src/endpoints/signing-secret.ts'
 import { codeBlock, codeIn, DOCUMENT, tableBelow } from './receivers/document.ts'
-import { createEndpoint, publish, startServer } from './support/app.ts'
-import { startReceiver } from './support/receiver.ts'
+import { createEndpoint, publish, startServer, temporaryDirectory } from './support/app.ts'
+import { type ReceivedRequest, startReceiver } from './support/receiver.ts'
 
 /** schema/webhook.md says what the code does. Its own code is run by `npm run test:receivers`. */
 
@@ -141,6 +146,103 @@ function requestShown(): { headers: Map<string, string>; body: string } {
   const lines = head.split('\n').slice(1)
   return { headers: new Map(lines.map((line) => line.split(': ') as [string, string])), body }
 }
+
+/** The event of the request that is shown. */
+function eventShown() {
+  const { body } = requestShown()
+  const { id, type, version, created_at } = JSON.parse(body)
+  const payload = body.slice(body.indexOf(',"data":') + ',"data":'.length, -1)
+  return { id, type, version, createdAt: new Date(created_at), tenant: 'acme', payload }
+}
+
+test('every format is described, and the examples are the event that is shown', () => {
+  const format = (name: (typeof PAYLOAD_FORMATS)[number]) => formatEvent(name, eventShown())
+  const rows = tableBelow('## Other formats')
+  expect(rows.map(([name]) => codeIn(name))).toEqual([...PAYLOAD_FORMATS])
+  PAYLOAD_FORMATS.forEach((name, index) => {
+    expect(codeIn(rows[index]?.[1])).toBe(format(name).headers[0]?.[1])
+  })
+  expect(String(format('ENVELOPE').body)).toBe(requestShown().body)
+  // Shown with line breaks.
+  const cloudEvent = JSON.stringify(JSON.parse(codeBlock('json cloudevent')))
+  expect(cloudEvent).toBe(String(format('CLOUDEVENTS_STRUCTURED').body))
+  const headers = format('CLOUDEVENTS_BINARY').headers.map((header) => `${header.join(': ')}\n`)
+  expect(codeBlock('http cloudevent')).toBe(headers.join(''))
+  expect(codeBlock('xml envelope')).toBe(`${format('XML').body}\n`)
+})
+
+test('no format makes more of a payload than is said', () => {
+  expect(DOCUMENT).toContain(
+    '`FORM` can be three times as large as the [limit](#network-and-limits) says, one of `XML` nine times',
+  )
+  const many = (part: string) => part.repeat(10_000)
+  const text = ['&', '\u007f', '\u0085', '\\"', '\\u0000', 'é', '🏔', ']]>'].map((part) => `"${many(part)}"`)
+  const worst = [...text, `[${many('0,')}0]`, `[${many('"",')}""]`, `[${many('[],')}0]`, `[${many('{"":0},')}0]`]
+  const times = (name: 'FORM' | 'XML') =>
+    worst.map((payload) => formatEvent(name, { ...eventShown(), payload }).body.length / Buffer.byteLength(payload))
+  expect(Math.max(...times('FORM'))).toBeCloseTo(3, 1)
+  expect(Math.max(...times('XML'))).toBeCloseTo(9, 1)
+})
+
+test('the code for other signatures takes requests that were really sent, and no others', async () => {
+  const directory = await temporaryDirectory()
+  for (const [file, tag] of [
+    ['verify', 'js verify'],
+    ['ed25519', 'js ed25519'],
+    ['hex', 'js hex'],
+  ])
+    await writeFile(join(directory, `${file}.mjs`), codeBlock(String(tag)))
+  const load = (file: string) => import(pathToFileURL(join(directory, `${file}.mjs`)).href)
+  const { fetchKeys, verifyEd25519 } = await load('ed25519')
+  const { verifyTimestamped, verifyBody } = await load('hex')
+  const { api } = await startServer()
+  const receiver = await startReceiver()
+  onTestFinished(() => receiver.close())
+  const also = [{ scheme: 'TIMESTAMPED_HEX' }, { scheme: 'BODY_HEX', header: 'X-Hub-Signature-256' }]
+  const { id, secret } = await createEndpoint(api, { url: receiver.url, signing: { ed25519: true, also } })
+  await createEndpoint(api, { url: receiver.url, eventTypes: ['other'], signing: { ed25519: true } })
+  await publish(api, { type: 'invoice.paid', payloadJson: '{"n":9007199254740993}' })
+  const [{ headers, body }] = (await receiver.waitForRequests(1)) as [ReceivedRequest]
+
+  const url = `${api.url}/.well-known/webhook-keys/default`
+  const keys = await fetchKeys(url, id)
+  expect(keys).toHaveLength(2)
+  const [timestamped, hex] = [headers['x-webhook-signature'], headers['x-hub-signature-256']]
+  const other = `whsec_${Buffer.alloc(32, 5).toString('base64')}`
+  const late = Date.now() / 1000 + 400
+  verifyEd25519(keys, headers, body)
+  verifyTimestamped([other, secret], timestamped, body)
+  verifyBody([other, secret], hex, body)
+
+  const forged = Buffer.from(String(body).replace('9007199254740993', '1'))
+  const refusals: [() => unknown, string][] = [
+    [() => verifyEd25519(keys, headers, forged), 'no signature matches'],
+    [() => verifyEd25519([], headers, body), 'no signature matches'],
+    [() => verifyEd25519(keys, { ...headers, 'webhook-id': 'evt_1' }, body), 'no signature matches'],
+    [() => verifyEd25519(keys, { ...headers, 'webhook-signature': 'v1a, v1a,AAAA' }, body), 'no signature matches'],
+    [() => verifyEd25519(keys, { ...headers, 'webhook-signature': undefined }, body), 'malformed'],
+    [() => verifyEd25519(keys, headers, body, late), 'five minutes'],
+    [() => verifyTimestamped([secret], timestamped, forged), 'no signature matches'],
+    [() => verifyTimestamped([other], timestamped, body), 'no signature matches'],
+    [() => verifyTimestamped([secret], timestamped, body, late), 'five minutes'],
+    [() => verifyTimestamped([secret], undefined, body), 'malformed'],
+    [() => verifyBody([secret], hex, forged), 'no signature matches'],
+    [() => verifyBody([other], hex, body), 'no signature matches'],
+    [() => verifyBody([secret], timestamped, body), 'malformed'],
+  ]
+  const { Refused } = await load('verify')
+  for (const [verify, reason] of refusals) {
+    expect(verify).toThrow(reason)
+    expect(verify).toThrow(Refused)
+  }
+  await expect(fetchKeys(url.replace('default', 'nobody'), id)).rejects.toThrow('404')
+
+  const published = (await (await fetch(url)).json()) as { keys: object[] }
+  const [shown] = JSON.parse(codeBlock('json keys')).keys
+  for (const key of published.keys) expect(Object.keys(key)).toEqual(Object.keys(shown))
+  const schemes = tableBelow('## Other signatures').map(([name]) => codeIn(name))
+  expect(schemes).toEqual(['v1a', ...SIGNATURE_SCHEMES])
+})
 
 /** The second table of its section. */
 function bodyFields(): string[] {

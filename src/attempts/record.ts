@@ -1,9 +1,11 @@
+import type { PayloadFormat } from '../../schema/states.ts'
 import type { attemptBodies, attempts } from '../../schema/tables/attempts.ts'
 import type { Tx } from '../postgres/client.ts'
 import { LOCKS } from '../postgres/locks.ts'
 import { together } from '../postgres/together.ts'
 
 export type NewAttempt = Omit<typeof attempts.$inferInsert, 'position'> & {
+  format: PayloadFormat
   responseBody: (typeof attemptBodies.$inferInsert)['body'] | null
 }
 
@@ -27,7 +29,7 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
     tx`select set_config('lock_timeout', '0', true), pg_advisory_xact_lock(${LOCKS.attemptPositions}::bigint)`,
     tx`insert into postrider.attempts (
         id, tenant_id, delivery_id, event_id, endpoint_id, event_type, number, trigger, duration_ms, succeeded, error_class,
-        error_message, method, url, request_headers, request_bytes, status, response_headers, response_bytes,
+        error_message, method, url, format, request_headers, request_bytes, status, response_headers, response_bytes,
         response_truncated, remote_address, reused_socket, dns_ms, connect_ms, tls_ms, first_byte_ms, position
       )
       select made.*, nextval('postrider.attempt_positions')
@@ -36,7 +38,7 @@ export async function recordAttempts(tx: Tx, attempts: readonly NewAttempt[]): P
         ${column((a) => a.eventId)}::uuid[], ${column((a) => a.endpointId)}::uuid[], ${column((a) => a.eventType)}::text[],
         ${column((a) => a.number)}::int[], ${column((a) => a.trigger)}::text[], ${column((a) => a.durationMs)}::int[],
         ${column((a) => String(a.succeeded ?? false))}::text[]::bool[], ${column((a) => a.errorClass)}::text[], ${column((a) => a.errorMessage)}::text[],
-        ${column((a) => a.method)}::text[], ${column((a) => a.url)}::text[], ${column((a) => a.requestHeaders)}::text[],
+        ${column((a) => a.method)}::text[], ${column((a) => a.url)}::text[], ${column((a) => a.format)}::text[], ${column((a) => a.requestHeaders)}::text[],
         ${column((a) => a.requestBytes)}::int[], ${column((a) => a.status)}::smallint[], ${column((a) => a.responseHeaders)}::text[],
         ${column((a) => a.responseBytes)}::int[], ${column((a) => String(a.responseTruncated ?? false))}::text[]::bool[],
         ${column((a) => a.remoteAddress)}::text[], ${column((a) => String(a.reusedSocket ?? false))}::text[]::bool[], ${column((a) => a.dnsMs)}::real[],

@@ -15,17 +15,21 @@ import type {
   EndpointState,
   HttpMethod,
   Ordering,
+  PayloadFormat,
 } from '../../schema/states.ts'
-import type { StoredRetryPolicy } from '../../schema/tables/endpoints.ts'
+import type { StoredRetryPolicy, StoredSignature } from '../../schema/tables/endpoints.ts'
 import { type EndpointCredentials, NO_CREDENTIALS, openCredentials } from '../endpoints/credentials.ts'
+import type { Header } from '../endpoints/headers.ts'
 import { secretContext } from '../endpoints/secrets.ts'
+import { signingKeyContext } from '../endpoints/signing-keys.ts'
 import { type Sql, toDate } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { boundsOf } from '../postgres/time-range.ts'
 import type { Claim } from '../queue/tickets.ts'
 import type { Sealer } from '../sealing/sealer.ts'
 import type { DeliverTicket } from './admit.ts'
-import { formatEnvelope } from './formats.ts'
+import { formatEvent } from './formats.ts'
+import type { Signing } from './sign.ts'
 
 /** A claimed delivery with everything needed to send it. */
 export type Prepared = {
@@ -53,11 +57,13 @@ export type Prepared = {
     retryPolicy: StoredRetryPolicy | null
     ratePerSecond: number | null
     ordering: Ordering
-    secrets: string[]
+    format: PayloadFormat
+    signing: Signing
     credentials: EndpointCredentials
   }
   webhookId: string
-  contentType: string
+  /** Those that belong to the body. */
+  headers: Header[]
   body: Buffer
 }
 
@@ -105,7 +111,14 @@ type EndpointRow = {
   retryPolicy: StoredRetryPolicy | null
   ratePerSecond: number | null
   ordering: Ordering
+  format: PayloadFormat
+  /** The key of its tenant. */
+  tenant: string
+  signsStandard: boolean
+  alsoSigns: StoredSignature[] | null
   secrets: Buffer[] | null
+  /** None where it is not signed with them. */
+  privateKeys: Buffer[] | null
   credentialParts: CredentialPart[] | null
   credentials: Buffer[] | null
 }
@@ -142,28 +155,30 @@ function assemble(
   endpoint: EndpointRow,
   open: ReturnType<typeof createOpening>,
 ): void {
-  const { url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering } = endpoint
+  const { url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering, format, tenant } = endpoint
   const { eventId, eventType } = row
   const webhookId = publicId('evt', eventId)
   const prepared: Prepared = {
     claim,
     delivery: deliveryOf(row),
     endpoint: {
-      ...{ url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering },
-      secrets: [],
+      ...{ url, description, method, timeoutSeconds, retryPolicy, ratePerSecond, ordering, format },
+      signing: { standard: endpoint.signsStandard, also: endpoint.alsoSigns ?? [], secrets: [], privateKeys: [] },
       credentials: NO_CREDENTIALS,
     },
     webhookId,
-    contentType: 'application/json',
+    headers: [],
     body: Buffer.alloc(0),
   }
   try {
     if (row.payload === null || row.occurredAt === null) throw new Error('The event is no longer kept')
-    Object.assign(prepared.endpoint, open(endpoint))
+    const { secrets, privateKeys, credentials } = open(endpoint)
+    Object.assign(prepared.endpoint, { signing: { ...prepared.endpoint.signing, secrets, privateKeys }, credentials })
+    const { version, payload } = row
     const createdAt = toDate(row.occurredAt)
     Object.assign(
       prepared,
-      formatEnvelope({ id: webhookId, type: eventType, version: row.version, createdAt, payload: row.payload }),
+      formatEvent(format, { id: webhookId, type: eventType, version, createdAt, tenant, payload }),
     )
     batch.ready.push(prepared)
   } catch (error) {
@@ -173,14 +188,16 @@ function assemble(
 
 /** Opens what an endpoint keeps sealed, once for all of its deliveries in a batch. */
 function createOpening(sealer: Sealer) {
-  const opened = new Map<EndpointId, Pick<Prepared['endpoint'], 'secrets' | 'credentials'>>()
-  return ({ id, tenantId, secrets, credentialParts, credentials }: EndpointRow) => {
+  type Opened = Pick<Signing, 'secrets' | 'privateKeys'> & { credentials: EndpointCredentials }
+  const opened = new Map<EndpointId, Opened>()
+  return ({ id, tenantId, secrets, privateKeys, credentialParts, credentials }: EndpointRow) => {
     const known = opened.get(id)
     if (known) return known
-    const context = secretContext(tenantId, id)
+    const [context, keyContext] = [secretContext(tenantId, id), signingKeyContext(tenantId, id)]
     const parts = (credentialParts ?? []).map((part, index) => ({ part, sealed: credentials?.[index] as Buffer }))
     const now = {
       secrets: (secrets ?? []).map((sealed) => sealer.open(sealed, context)),
+      privateKeys: (privateKeys ?? []).map((sealed) => sealer.open(sealed, keyContext)),
       credentials: openCredentials(sealer, { tenantId, endpointId: id }, parts),
     }
     opened.set(id, now)
@@ -230,13 +247,20 @@ async function readEndpoints(
   const ids = [...new Set(claims.map((claim) => claim.data.endpoint))]
   const rows = await sql<EndpointRow[]>`
     select endpoint.id, tenant_id as "tenantId", url, description, method, state, timeout_seconds as "timeoutSeconds",
-      retry_policy as "retryPolicy", rate_per_second as "ratePerSecond", ordering, signing.secrets,
+      retry_policy as "retryPolicy", rate_per_second as "ratePerSecond", ordering, format,
+      (select key from postrider.tenants where id = endpoint.tenant_id) as tenant,
+      signs_standard as "signsStandard", also_signs as "alsoSigns", signing.secrets, pairs.keys as "privateKeys",
       proof.parts as "credentialParts", proof.sealed as credentials
     from postrider.endpoints endpoint
     cross join lateral (
       select array_agg(sealed order by created_at desc, id desc) as secrets from postrider.secrets
       where endpoint_id = endpoint.id and (signs_until is null or signs_until > ${now.toISOString()})
     ) signing
+    cross join lateral (
+      select array_agg(sealed order by signs_from desc, id desc) as keys from postrider.signing_keys
+      where endpoint.signs_ed25519 and tenant_id = endpoint.tenant_id and endpoint_id = endpoint.id
+        and signs_from is not null and (signs_until is null or signs_until > ${now.toISOString()})
+    ) pairs
     cross join lateral (
       select array_agg(part order by part) as parts, array_agg(sealed order by part) as sealed
       from postrider.endpoint_credentials where endpoint_id = endpoint.id

@@ -9,7 +9,7 @@ import { type Outcome, outcomeOf } from './outcome.ts'
 import type { Prepared } from './prepare.ts'
 import { DEFAULT_RETRY_POLICY } from './retry-policy.ts'
 import { type Settlement, settlementOf } from './settlement.ts'
-import { signStandard } from './sign.ts'
+import { signatureHeaders } from './sign.ts'
 
 /** A request that was made, what came of it, and what that means for its delivery. */
 export type Sent = { prepared: Prepared; attempt: NewAttempt; settlement: Settlement }
@@ -34,19 +34,20 @@ export function failInternally({ clock }: Pick<SendContext, 'clock'>, prepared: 
   return conclude(prepared, now, [], notSent(failure), now)
 }
 
-function headersOf({ delivery, endpoint, webhookId, contentType, body }: Prepared): Header[] {
+function headersOf({ delivery, endpoint, webhookId, headers: [contentType, ...ofFormat], body }: Prepared): Header[] {
   // By the wall clock: it is what receivers compare with theirs.
   const timestamp = Math.floor(Date.now() / 1000)
+  const signatures = signatureHeaders({ id: webhookId, timestamp, body }, endpoint.signing)
   const order: Header[] = delivery.sequence === null ? [] : [['webhook-sequence', String(delivery.sequence)]]
   return [
-    ['content-type', contentType],
+    contentType as Header,
     ['user-agent', `Postrider/${VERSION}`],
-    ['webhook-id', webhookId],
-    ['webhook-timestamp', String(timestamp)],
-    ['webhook-signature', signStandard({ id: webhookId, timestamp, body }, endpoint.secrets)],
+    ...signatures.standard,
     ['webhook-event', delivery.eventType],
     ['webhook-attempt', String(delivery.attemptsMade + 1)],
     ...order,
+    ...ofFormat,
+    ...signatures.also,
   ]
 }
 
@@ -98,6 +99,7 @@ function attemptOf(
     errorMessage: outcome.errorMessage,
     method: endpoint.method,
     url: endpoint.url,
+    format: endpoint.format,
     requestHeaders: JSON.stringify(asSent(endpoint.url, requestHeaders, body)),
     requestBytes: body.length,
     status: result.status,

@@ -29,7 +29,8 @@ const RESERVED = new Set([
   'user-agent',
   'date',
 ])
-const RESERVED_PREFIXES = ['proxy-', 'webhook-']
+// The last: CloudEvents, where an endpoint's format is that.
+const RESERVED_PREFIXES = ['proxy-', 'webhook-', 'ce-']
 // RFC 9110, section 5.6.2: a token.
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/
 
@@ -47,7 +48,7 @@ export function readHeaders(input: readonly HeaderInput[], path: readonly string
     const given = value ?? MASK
     const read = readAll({
       name: () => {
-        const key = checkName(name, [...at, 'name'])
+        const key = checkHeaderName(name, [...at, 'name'])
         if (seen.has(key))
           throw wrong([...at, 'name'], `${quoted(name)} stands in the list twice; case makes no difference.`)
         seen.add(key)
@@ -73,8 +74,8 @@ export function withKeptValues(
   ])
 }
 
-/** Answers the name in lower case. */
-function checkName(name: string, path: string[]): string {
+/** Answers the name in lower case. Mistakes: INVALID_INPUT for what is no name, or is reserved. */
+export function checkHeaderName(name: string, path: readonly string[]): string {
   if (!NAME.test(name)) {
     throw wrong(path, 'The name of a header is 1 to 256 letters, digits and hyphens, like "X-Api-Key".')
   }

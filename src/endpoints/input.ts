@@ -1,16 +1,19 @@
-import type { HttpMethod, OnBlocked, Ordering } from '../../schema/states.ts'
+import type { HttpMethod, OnBlocked, Ordering, PayloadFormat } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { NUL, type NumberRange, type Optional, readNumber, readText, readWhole, wrong } from '../input.ts'
 import { readAll } from '../mistake.ts'
 import { readPatterns } from './matching.ts'
 import { type RetryPolicyInput, readRetryPolicy } from './retry-schedule.ts'
+import { readSigning, type SigningInput } from './signing.ts'
 
 /** What a caller may set. In an update, absent is unchanged and null back to the default. */
 export type EndpointSettings = {
   url?: Optional<string>
   description?: Optional<string>
   eventTypes?: Optional<readonly string[]>
+  format?: Optional<PayloadFormat>
+  signing?: Optional<SigningInput>
   method?: Optional<HttpMethod>
   retry?: Optional<RetryPolicyInput>
   timeoutSeconds?: Optional<number>
@@ -25,6 +28,10 @@ export type EndpointColumns = Pick<
   | 'url'
   | 'description'
   | 'eventTypes'
+  | 'format'
+  | 'signsStandard'
+  | 'signsEd25519'
+  | 'alsoSigns'
   | 'method'
   | 'retryPolicy'
   | 'timeoutSeconds'
@@ -49,11 +56,13 @@ export function readSettings(
   { urlRules, longestScheduleSeconds }: SettingRules,
 ): Partial<EndpointColumns> {
   const at = (name: keyof EndpointSettings) => [...path, name]
-  const read = readAll({
+  const { signing, ...read } = readAll({
     url: () => ifGiven(input.url, (url) => readUrl(url, at('url'), urlRules)),
     description: () =>
       ifGiven(input.description, (text) => (text === null ? null : readText(text, at('description'), DESCRIPTION))),
     eventTypes: () => ifGiven(input.eventTypes, (patterns) => readPatterns(patterns, at('eventTypes'))),
+    format: () => ifGiven(input.format, (format) => format ?? 'ENVELOPE'),
+    signing: () => readSigning(input.signing, at('signing')),
     method: () => ifGiven(input.method, (method) => method ?? 'POST'),
     retryPolicy: () =>
       ifGiven(input.retry, (retry) => retry && readRetryPolicy(retry, at('retry'), longestScheduleSeconds)),
@@ -65,7 +74,7 @@ export function readSettings(
     ordering: () => ifGiven(input.ordering, (ordering) => ordering ?? 'NONE'),
     onBlocked: () => ifGiven(input.onBlocked, (onBlocked) => onBlocked ?? 'WAIT'),
   })
-  return withoutAbsent(read) as Partial<EndpointColumns>
+  return withoutAbsent({ ...read, ...signing }) as Partial<EndpointColumns>
 }
 
 /** Reads what an input mentions, be it null; what it does not mention stays absent. */

@@ -13,6 +13,7 @@ import type { Viewer } from '../tenants/access.ts'
 import { type Endpoint, endpointNotFound } from './find.ts'
 import { living } from './save.ts'
 import { chooseSecret, openSecret, readSecrets, type SealedSecret, storeSecret } from './secrets.ts'
+import { rotateSigningKeys } from './signing-keys.ts'
 
 export type SecretsContext = { db: Pick<Db, 'orm'>; sealer: Pick<Sealer, 'seal' | 'open'>; clock: Clock }
 
@@ -26,7 +27,8 @@ export const MOST_SECRETS = 5
 
 /**
  * Gives an endpoint a new secret, which signs at once and is returned in the clear this once. The older ones go on signing for the
- * overlap, or for less where that was said before: a rotation never prolongs a secret.
+ * overlap, or for less where that was said before: a rotation never prolongs a secret. An endpoint with signing keys changes to its
+ * next one at the same time, with the same overlap.
  */
 export async function rotateSecret(
   { db, sealer, clock }: SecretsContext,
@@ -51,19 +53,16 @@ export async function rotateSecret(
     await endOthers(tx, id, { now, end })
     // Another process gave the one before its time, by a clock of its own: the newest must be the newest all the same.
     const after = Math.max(now.getTime(), ...signing.map(({ createdAt }) => createdAt.getTime() + 1))
-    const secretId = await storeSecret(
-      tx,
-      sealer,
-      { tenantId: endpoint.tenantId, endpointId: id },
-      secret,
-      new Date(after),
-    )
+    const { tenantId, signsEd25519 } = endpoint
+    const owner = { tenantId, endpointId: id }
+    const secretId = await storeSecret(tx, sealer, owner, secret, new Date(after))
+    const keyId = signsEd25519 ? await rotateSigningKeys(tx, sealer, owner, { now, end }) : null
     const details = {
       secret: publicId('sec', secretId),
+      ...(keyId === null ? {} : { signingKey: publicId('sik', keyId) }),
       overlapSeconds: overlap,
       broughtByCaller,
     }
-    const { tenantId } = endpoint
     const action = { action: 'ENDPOINT_ROTATE_SECRET', tenantId, object: publicId('ep', id), details } as const
     await recordAction(tx, viewer, action, now)
     return { endpoint, secret }

@@ -14,7 +14,7 @@ import { reachOf, type Viewer } from '../tenants/access.ts'
 import { holdTenant } from '../tenants/hold.ts'
 import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
-import { type CredentialSettings, type Place, readCredentials, saveCredentials } from './credentials.ts'
+import { type CredentialSettings, readCredentials, saveCredentials } from './credentials.ts'
 import { eraseSealed } from './erase-sealed.ts'
 import { type Endpoint, endpointNotFound } from './find.ts'
 import {
@@ -26,6 +26,7 @@ import {
 } from './input.ts'
 import { checkRoom } from './room.ts'
 import { chooseSecret, storeSecret } from './secrets.ts'
+import { saveSigning } from './signing.ts'
 
 export type SaveContext = SettingRules & {
   db: Pick<Db, 'orm'>
@@ -64,7 +65,10 @@ export async function createEndpoint(
     const row = { id: newId<'ep'>(now), tenantId, ...columns, createdAt: now, updatedAt: now }
     const [created] = await tx.insert(endpoints).values(row).returning()
     await storeSecret(tx, sealer, { tenantId, endpointId: row.id }, secret, now)
-    const told = await saveCredentials(tx, sealer, { ...row, urlBefore: null }, credentials, now)
+    const told = {
+      ...(await saveCredentials(tx, sealer, { ...row, urlBefore: null }, credentials, now)),
+      ...(await saveSigning(tx, sealer, { before: null, after: created as Endpoint }, now)),
+    }
     await recordAction(tx, viewer, { ...about('ENDPOINT_CREATE', row), details: { url: row.url, ...told } }, now)
     await checkRoom(tx, tenantId)
     return created as Endpoint
@@ -90,10 +94,14 @@ export async function updateEndpoint(
   const look = settings.onBlocked === undefined ? {} : { backlog: true }
   const order = settings.ordering === undefined ? {} : { orderingChangedAt: clock.now() }
   const changes = { ...settings, ...start, ...look, ...order }
-  const mentioned = [settings.url, ...Object.values(credentials)].some((value) => value !== undefined)
-  const also = (tx: Pick<Orm, 'select' | 'insert' | 'delete'>, place: Place) =>
-    saveCredentials(tx, sealer, place, credentials, clock.now())
-  return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings, ...(mentioned ? { also } : {}) })
+  const { url, signsStandard, signsEd25519, alsoSigns } = settings
+  const mentioned = [url, signsStandard, signsEd25519, alsoSigns, ...Object.values(credentials)]
+  const also: Told['also'] = async (tx, { before, after }) => ({
+    ...(await saveCredentials(tx, sealer, { ...after, urlBefore: before.url }, credentials, clock.now())),
+    ...(await saveSigning(tx, sealer, { before, after }, clock.now())),
+  })
+  const more = mentioned.some((value) => value !== undefined) ? { also } : {}
+  return change(context, viewer, id, changes, { action: 'ENDPOINT_UPDATE', settings, ...more })
 }
 
 /** Deliveries go on being created, and wait. A disabled endpoint stays disabled: nothing is sent to it anyway. */
@@ -137,7 +145,10 @@ export async function deleteEndpoint(
 type Told = {
   action: AuditAction
   settings?: Partial<EndpointColumns>
-  also?: (tx: Pick<Orm, 'select' | 'insert' | 'delete'>, place: Place) => Promise<Record<string, unknown>>
+  also?: (
+    tx: Pick<Orm, 'select' | 'insert' | 'delete'>,
+    change: { before: Endpoint; after: Endpoint },
+  ) => Promise<Record<string, unknown>>
 }
 
 /** `settings`: what is told of the change in the audit log, beside what was there before; `also` does more, and says what. */
@@ -157,7 +168,7 @@ async function change(
       .set({ ...changes, updatedAt: now })
       .where(eq(endpoints.id, id))
       .returning()
-    const told = await also?.(tx, { ...(after as Endpoint), urlBefore: before.url })
+    const told = await also?.(tx, { before, after: after as Endpoint })
     const details = { ...differences(before, settings), ...told }
     await recordAction(tx, viewer, { ...about(action, before), details }, now)
     return after as Endpoint

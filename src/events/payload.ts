@@ -45,7 +45,8 @@ export function hasAlteredNumbers(json: string): boolean {
 
 const [QUOTE, BACKSLASH, MINUS, ZERO, NINE] = [0x22, 0x5c, 0x2d, 0x30, 0x39]
 
-function endOfString(json: string, start: number): number {
+/** Where a string of a JSON text ends that begins before `start`: behind its closing quote. */
+export function endOfString(json: string, start: number): number {
   let at = start
   while (at < json.length && json.charCodeAt(at) !== QUOTE) at += json.charCodeAt(at) === BACKSLASH ? 2 : 1
   return at + 1

@@ -2,7 +2,7 @@ import { publicId, timeOf } from '../../schema/ids.ts'
 import type { Attempt } from '../attempts/find.ts'
 import { responseBody, responseText } from '../attempts/response-body.ts'
 import { builder } from './builder.ts'
-import { AttemptErrorClassEnum, AttemptTriggerEnum, HttpMethodEnum } from './enums.ts'
+import { AttemptErrorClassEnum, AttemptTriggerEnum, HttpMethodEnum, PayloadFormatEnum } from './enums.ts'
 import { WHOSE } from './lists.ts'
 import { AttemptConnection, AttemptRef, DeliveryRef, NodeRef } from './refs.ts'
 
@@ -30,8 +30,9 @@ const AttemptRequestRef = builder.objectRef<Attempt>('AttemptRequest').implement
     body: t.string({
       nullable: true,
       description: 'The body as sent and signed, byte for byte; null when the event’s payload is no longer kept.',
-      resolve: async ({ eventId }, _, { loaders }) => (await loaders.sentBody.load(eventId))?.body,
+      resolve: ({ eventId, format }, _, { loaders }) => loaders.sentBody.load({ eventId, format }),
     }),
+    format: t.expose('format', { type: PayloadFormatEnum, description: 'How the body was made of the event.' }),
     bodyBytes: t.exposeInt('requestBytes', { description: 'The size of the body in bytes.' }),
   }),
 })

@@ -99,7 +99,7 @@ const HeaderInput = builder.inputType('HeaderInput', {
     name: t.string({
       required: true,
       description:
-        'Its name, each only once. Reserved: host, content-type, content-encoding, content-length, transfer-encoding, connection, keep-alive, expect, upgrade, te, trailer, accept-encoding, user-agent, date, proxy-* and webhook-*; and authorization beside `credentials`.',
+        'Its name, each only once. Reserved: host, content-type, content-encoding, content-length, transfer-encoding, connection, keep-alive, expect, upgrade, te, trailer, accept-encoding, user-agent, date, proxy-*, webhook-* and ce-*; and authorization beside `credentials`.',
     }),
     value: t.string({
       description: `Its value: visible ASCII and spaces between, up to 4096 characters with the name. Sealed, and shown to nobody. Absent, null or \`${MASK}\` in an update: the value that it has.`,

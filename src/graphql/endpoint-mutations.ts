@@ -2,6 +2,7 @@ import type { Endpoint } from '../endpoints/find.ts'
 import { builder } from './builder.ts'
 import { deliveryPayload } from './deliveries.ts'
 import { CREDENTIAL_FIELDS } from './endpoint-credentials.ts'
+import { SIGNING_FIELDS } from './endpoint-signing.ts'
 import { HttpMethodEnum, OnBlockedEnum, OrderingEnum } from './enums.ts'
 import { payload, payloadOf } from './errors.ts'
 import { payloadType, payloadWith } from './payloads.ts'
@@ -66,6 +67,8 @@ const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
     }),
     description: t.string({ description: 'A note for people, up to 1024 characters.' }),
     eventTypes: t.stringList({ description: `${EVENT_TYPES} Absent: every type. ${OPERATIONAL}` }),
+    format: t.field(SIGNING_FIELDS.format),
+    signing: t.field(SIGNING_FIELDS.signing),
     method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Default: POST.' }),
     secret: t.string({
       description:
@@ -105,6 +108,8 @@ const EndpointUpdateInput = builder.inputType('EndpointUpdateInput', {
     url: t.string({ description: 'Where deliveries go. It has no default: null is refused.' }),
     description: t.string({ description: 'A note for people, up to 1024 characters. Null: none.' }),
     eventTypes: t.stringList({ description: `${EVENT_TYPES} Null: every type. ${OPERATIONAL}` }),
+    format: t.field(SIGNING_FIELDS.format),
+    signing: t.field(SIGNING_FIELDS.signing),
     method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Null: POST.' }),
     headers: t.field(CREDENTIAL_FIELDS.update.headers),
     credentials: t.field(CREDENTIAL_FIELDS.update.credentials),

@@ -83,7 +83,7 @@ builder.mutationFields((t) => ({
   endpointRotateSecret: t.field({
     type: EndpointRotateSecretPayload,
     description:
-      'Gives an endpoint a new signing secret, which signs at once. The older ones go on signing for `overlapSeconds`, so that the receiver has time to change over; the header then carries a signature of each, the newest first. Up to 5 secrets may sign at a time.',
+      'Gives an endpoint a new signing secret, which signs at once. The older ones go on signing for `overlapSeconds`, so that the receiver has time to change over; the header then carries a signature of each, the newest first. Up to 5 secrets may sign at a time. An endpoint with `signing.ed25519` changes to its next signing key at the same time and with the same overlap, and gets a new next one. A `BODY_HEX` signature stays the oldest secret’s for the overlap.',
     authScopes: { manage: true },
     args: {
       id: t.arg.id(ID),

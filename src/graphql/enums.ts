@@ -16,9 +16,12 @@ import type {
   OAuth2Authentication,
   OnBlocked,
   Ordering,
+  PayloadFormat,
   ReplayFailure,
   ReplayState,
   Scope,
+  SignatureScheme,
+  SigningKeyState,
 } from '../../schema/states.ts'
 import type { SkipReason } from '../replays/count.ts'
 import type { ReplayWarning } from '../replays/preview.ts'
@@ -60,6 +63,39 @@ export const OAuth2AuthenticationEnum = enumType<OAuth2Authentication>(
     BODY: 'In the body, as `client_id` and `client_secret`: for servers that take nothing else.',
   },
 )
+
+export const PayloadFormatEnum = enumType<PayloadFormat>(
+  'PayloadFormat',
+  'How the body of a request is made of an event.',
+  {
+    ENVELOPE:
+      '`{"id","type","version","created_at","data"}` as `application/json`; `data` has the payload’s own bytes.',
+    RAW: 'The payload’s own bytes and nothing else, as `application/json`. Id and type are in the headers.',
+    THIN: 'The envelope without `data`: the receiver fetches the event through the API.',
+    CLOUDEVENTS_STRUCTURED:
+      'CloudEvents 1.0 as one JSON object, `application/cloudevents+json`; `source` is `/tenants/` and the tenant’s key.',
+    CLOUDEVENTS_BINARY:
+      'CloudEvents 1.0 with its attributes in `ce-` headers; the body has the payload’s own bytes, as `application/json`.',
+    FORM: '`payload=` and the envelope, as `application/x-www-form-urlencoded`.',
+    XML: 'The envelope as elements, `application/xml`, with the payload in the form of the W3C’s `json-to-xml`.',
+  },
+)
+
+export const SignatureSchemeEnum = enumType<SignatureScheme>(
+  'SignatureScheme',
+  'Signatures that receivers of other senders verify already. Both use HMAC-SHA256 with the whole text of the secret, `whsec_…`, as the key.',
+  {
+    TIMESTAMPED_HEX: '`t=<Unix seconds>,v1=<hex of "{t}.{body}">`, with one `v1=` for each secret that signs.',
+    BODY_HEX:
+      '`sha256=<hex of the body>`. There is room for one signature: after a rotation the oldest secret’s, as long as that signs.',
+  },
+)
+
+export const SigningKeyStateEnum = enumType<SigningKeyState>('SigningKeyState', 'Whether a key pair signs.', {
+  NEXT: 'Published, and not signing yet: it does from the next `endpointRotateSecret` on.',
+  CURRENT: 'It signs.',
+  ENDING: 'It signs beside the current one until `signsUntil`.',
+})
 
 export const EndpointStateEnum = enumType<EndpointState>('EndpointState', 'Whether an endpoint is sent to.', {
   ACTIVE: 'Deliveries go out.',

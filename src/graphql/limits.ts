@@ -180,6 +180,8 @@ export const LIST_SIZES: Record<string, number> = {
   results: 500,
   headers: 64,
   secrets: 5,
+  signingKeys: 6,
+  also: 4,
   userErrors: 5,
   authorities: 20,
   mayUse: 100,

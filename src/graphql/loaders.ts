@@ -12,8 +12,10 @@ import {
   parsePublicId,
   type ReplayId,
   type SecretId,
+  type SigningKeyId,
   type TenantId,
 } from '../../schema/ids.ts'
+import type { SentBody } from '../deliveries/sent-body.ts'
 import type { PageRequest } from '../postgres/keyset.ts'
 import { reachOf, type Viewer } from '../tenants/access.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -50,9 +52,11 @@ export function createLoaders(
     replay: byId((ids: readonly ReplayId[]) => replays.byIds(reach, ids)),
     secret: byId((ids: readonly SecretId[]) => secrets.byIds(reach, ids)),
     secretsOfEndpoint: byKey((ids: readonly EndpointId[]) => secrets.ofEndpoints(reach, ids)),
+    signingKey: byId((ids: readonly SigningKeyId[]) => secrets.keysByIds(reach, ids)),
+    signingKeysOfEndpoint: byKey((ids: readonly EndpointId[]) => secrets.keysOfEndpoints(reach, ids)),
     auditEntry: byId((ids: readonly AuditEntryId[]) => auditLog.byIds(viewer, ids)),
     responseBody: byId((ids: readonly AttemptId[]) => attempts.bodies(reach, ids)),
-    sentBody: byId((ids: readonly EventId[]) => deliveries.sentBodies(reach, ids)),
+    sentBody: byKey((wanted: readonly SentBody[]) => deliveries.sentBodies(reach, wanted)),
     deliveriesOfEvent: byParent((ids: readonly EventId[], page) => deliveries.ofEvents(reach, ids, page)),
     deliveriesOfEndpoint: byParent((ids: readonly EndpointId[], page) => deliveries.ofEndpoints(reach, ids, page)),
     attemptsOfDelivery: byParent((ids: readonly DeliveryId[], page) => attempts.ofDeliveries(reach, ids, page)),
@@ -80,7 +84,7 @@ function byId<Key extends Id, Row extends { id: Key }>(read: (ids: readonly Key[
 }
 
 /** What belongs to several keys; `read` answers in their order. */
-function byKey<Key extends Id, Value>(read: (ids: readonly Key[]) => Promise<readonly Value[]>) {
+function byKey<Key, Value>(read: (ids: readonly Key[]) => Promise<readonly Value[]>) {
   return new DataLoader<Key, Value>(async (ids) => {
     const distinct = [...new Set(ids)]
     const found = await read(distinct)

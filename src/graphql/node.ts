@@ -15,7 +15,7 @@ builder.queryField('node', (t) =>
       id: t.arg.id({
         required: true,
         description:
-          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…`, `rpl_…` or `sec_…`; with ADMIN also `key_…`, `pts_…` and `aud_…`.',
+          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…`, `rpl_…`, `sec_…` or `sik_…`; with ADMIN also `key_…`, `pts_…` and `aud_…`.',
       }),
     },
     resolve: (_, { id }, context) => findNode(context, id),
@@ -42,6 +42,8 @@ async function findNode({ loaders }: Context, id: string): Promise<object | null
       return named('Replay', await find(loaders.replay, 'rpl', id))
     case 'sec':
       return named('Secret', await find(loaders.secret, 'sec', id))
+    case 'sik':
+      return named('SigningKey', await find(loaders.signingKey, 'sik', id))
     case 'aud':
       return named('AuditEntry', await find(loaders.auditEntry, 'aud', id))
     default:

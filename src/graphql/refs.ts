@@ -3,6 +3,7 @@ import type { AuditEntry } from '../audit/find.ts'
 import type { Delivery } from '../deliveries/find.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import type { Secret } from '../endpoints/secrets.ts'
+import type { SigningKey } from '../endpoints/signing-keys.ts'
 import type { Event } from '../events/find.ts'
 import type { Replay } from '../replays/find.ts'
 import type { Tenant } from '../tenants/find.ts'
@@ -20,6 +21,7 @@ export const DeliveryRef = builder.objectRef<Delivery>('Delivery')
 export const AttemptRef = builder.objectRef<Attempt>('Attempt')
 export const ReplayRef = builder.objectRef<Replay>('Replay')
 export const SecretRef = builder.objectRef<Secret>('Secret')
+export const SigningKeyRef = builder.objectRef<SigningKey>('SigningKey')
 export const AuditEntryRef = builder.objectRef<AuditEntry>('AuditEntry')
 
 export const EndpointConnection = listOf(EndpointRef, 'endpoints', 'An endpoint')

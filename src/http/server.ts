@@ -14,6 +14,7 @@ import { BadRequest, readParams } from './body.ts'
 import { type Connections, watchConnections } from './connections.ts'
 import { createGate, type Gate, type Quota, TooManyOperations } from './gate.ts'
 import { type GraphiqlPage, renderGraphiql } from './graphiql.ts'
+import { answersKeys, createKeyDiscovery, type KeyDiscovery } from './key-discovery.ts'
 import { HTTP_LIMITS, type HttpLimits, SIZES } from './limits.ts'
 import { type HttpServer, listening } from './listening.ts'
 import { pathOf } from './location.ts'
@@ -72,7 +73,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   })
   const connections = watchConnections(server, limits, unread)
   const readiness = createReadiness({ ready: options.ready, unavailable })
-  const site: Site = { ...options, yoga, gate, unavailable, connections, readiness, graphiql }
+  const keys = createKeyDiscovery(capabilities.secrets.publishedKeys)
+  const site: Site = { ...options, yoga, gate, unavailable, connections, readiness, graphiql, keys }
   server.on('request', (request, response) => {
     connections.inTurn(request, response, () => {
       answer(site, request, response).catch((err: unknown) => answerFault(site, response, err))
@@ -114,6 +116,7 @@ type Site = HttpServerOptions & {
   connections: Connections
   readiness: Readiness
   graphiql: (() => Promise<GraphiqlPage>) | null
+  keys: KeyDiscovery
 }
 
 async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -127,6 +130,7 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
     return
   }
   if (answerHealth(path, site.readiness, response)) return
+  if (await answersKeys(path, site.keys, request, response)) return
   const message = `There is nothing at ${path.slice(0, 100)}. The API and GraphiQL are at ${GRAPHQL_PATH}.`
   answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
 }

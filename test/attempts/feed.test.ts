@@ -52,6 +52,7 @@ function attemptOf(tenantId: TenantId, more: Partial<NewAttempt> = {}): NewAttem
     url: 'http://127.0.0.1/hook',
     requestHeaders: '[]',
     requestBytes: 2,
+    format: 'ENVELOPE',
     status: 200,
     responseBody: null,
     ...more,

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Pool } from 'undici'
 import { deliveryIdOf, type EndpointId, type EventId, newId, publicId, type TenantId } from '../../schema/ids.ts'
-import { formatEnvelope } from '../../src/deliveries/formats.ts'
+import { formatEvent } from '../../src/deliveries/formats.ts'
 import { signStandard } from '../../src/deliveries/sign.ts'
 import { parseNetworks } from '../../src/egress/address-rules.ts'
 import { createEgress } from '../../src/egress/request.ts'
@@ -142,7 +142,8 @@ function cpuByProcess(postmaster: number) {
 async function reference(): Promise<number> {
   const pool = new Pool(new URL(url).origin, { connections: 128 })
   const id = publicId('evt', newId(new Date()))
-  const { body } = formatEnvelope({ id, type: 'bench.drained', version: null, createdAt: new Date(), payload: PAYLOAD })
+  const event = { id, type: 'bench.drained', version: null, createdAt: new Date(), tenant: 'default', payload: PAYLOAD }
+  const { body } = formatEvent('ENVELOPE', event)
   let left = PENDING
   const startedAt = performance.now()
   const loop = async () => {

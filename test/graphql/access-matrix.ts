@@ -22,6 +22,7 @@ export type Kind =
   | 'attempt'
   | 'replay'
   | 'secret'
+  | 'signingKey'
   | 'auditEntry'
 
 export type Row = { needs: Needs; id?: Kind; args?: Record<string, unknown> }
@@ -84,6 +85,7 @@ export const NODES: Record<string, Required<Pick<Row, 'needs' | 'id'>>> = {
   PortalSession: { needs: 'ADMIN', id: 'portalSession' },
   Replay: { needs: 'READ', id: 'replay' },
   Secret: { needs: 'READ', id: 'secret' },
+  SigningKey: { needs: 'READ', id: 'signingKey' },
   Tenant: { needs: 'READ', id: 'tenant' },
 }
 

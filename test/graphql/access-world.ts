@@ -9,6 +9,7 @@ import {
   publicId,
   type ReplayId,
   type SecretId,
+  type SigningKeyId,
   type TenantId,
 } from '../../schema/ids.ts'
 import type { PortalScope, Scope } from '../../schema/states.ts'
@@ -29,6 +30,7 @@ export const PREFIXES: Record<Kind, Prefix> = {
   attempt: 'att',
   replay: 'rpl',
   secret: 'sec',
+  signingKey: 'sik',
   auditEntry: 'aud',
 }
 
@@ -101,6 +103,12 @@ function createMaker(api: Api, tenantId: TenantId) {
       values (${id}, ${tenantId}, ${await endpoint()}, '', now())`
     return id
   }
+  const signingKey = async () => {
+    const id: SigningKeyId = newId(clock.now())
+    await db.sql`insert into postrider.signing_keys (id, tenant_id, endpoint_id, public_key, sealed, created_at)
+      values (${id}, ${tenantId}, ${await endpoint()}, '', '', now())`
+    return id
+  }
   const auditEntry = async () => {
     const id: AuditEntryId = newId(clock.now())
     await db.sql`insert into postrider.audit_log (id, tenant_id, action, actor_kind, actor_name, created_at)
@@ -123,6 +131,7 @@ function createMaker(api: Api, tenantId: TenantId) {
     attempt: async () => publicId('att', await attempt()),
     replay: async () => publicId('rpl', await replay()),
     secret: async () => publicId('sec', await secret()),
+    signingKey: async () => publicId('sik', await signingKey()),
     auditEntry: async () => publicId('aud', await auditEntry()),
   }
   return (kind: Kind) => makers[kind]()

@@ -100,7 +100,13 @@ function startWriter({ db, clock, tenantId }: RetentionWorld, endpointId: Endpoi
     const delivery: DeliveryId = deliveryIdOf(eventId, endpointId)
     const event = { id: eventId, tenantId, type: 'written', version: null, channels: [], orderingKey: null }
     const ids = { tenantId, eventId, endpointId, eventType: 'written' }
-    const sent = { method: 'POST', url: 'http://127.0.0.1/', requestHeaders: '[]', requestBytes: 2 } as const
+    const sent = {
+      method: 'POST',
+      url: 'http://127.0.0.1/',
+      format: 'ENVELOPE',
+      requestHeaders: '[]',
+      requestBytes: 2,
+    } as const
     const attempt = { ...ids, ...sent, deliveryId: delivery, number: 1, trigger: 'SCHEDULE', durationMs: 1 } as const
     await db.transaction(async (tx) => {
       await tx`select set_config('lock_timeout', ${longestWait}, true)`

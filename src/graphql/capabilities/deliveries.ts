@@ -8,7 +8,7 @@ import {
   listDeliveriesOfEvents,
   plannedFor,
 } from '../../deliveries/find.ts'
-import { findSentBodies } from '../../deliveries/sent-body.ts'
+import { findSentBodies, type SentBody } from '../../deliveries/sent-body.ts'
 import type { Endpoint } from '../../endpoints/find.ts'
 import { type PageInput, type PageRequest, readPage } from '../../postgres/keyset.ts'
 import type { Reach, Viewer } from '../../tenants/access.ts'
@@ -43,6 +43,6 @@ export function deliveryCapabilities(parts: CapabilityParts) {
     ofEndpoints: (reach: Reach, ids: readonly EndpointId[], page: PageRequest) =>
       listDeliveriesOfEndpoints(orm, reach, ids, page),
     byIds: (reach: Reach, ids: readonly DeliveryId[]) => findDeliveries(orm, reach, ids),
-    sentBodies: (reach: Reach, ids: readonly EventId[]) => findSentBodies(orm, reach, ids),
+    sentBodies: (reach: Reach, wanted: readonly SentBody[]) => findSentBodies(orm, reach, wanted),
   }
 }
