@@ -37,11 +37,16 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 --> statement-breakpoint
 CREATE FUNCTION "postrider"."public_event_id"("id" uuid) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
-  SELECT 'evt_' || string_agg(
-    substr('0123456789abcdefghjkmnpqrstvwxyz', substring(bits FROM place FOR 5)::integer + 1, 1), '' ORDER BY place
-  )
-  FROM (SELECT B'00' || ('x' || replace(id::text, '-', ''))::bit(128) AS bits) number, generate_series(1, 126, 5) place
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  bits bit(130) := B'00' || ('x' || replace(id::text, '-', ''))::bit(128);
+  text_of text := 'evt_';
+BEGIN
+  FOR place IN 1..126 BY 5 LOOP
+    text_of := text_of || substr('0123456789abcdefghjkmnpqrstvwxyz', substring(bits FROM place FOR 5)::integer + 1, 1);
+  END LOOP;
+  RETURN text_of;
+END
 $$;
 --> statement-breakpoint
 CREATE FUNCTION "postrider"."check_short_text"("parameter" text, "value" text, "most" integer) RETURNS void
@@ -109,13 +114,17 @@ BEGIN
       'Give strict JSON text, such as that of json_build_object(…)::text.');
   END IF;
   -- Whole escapes away, what is left of the backslashes begins half of a surrogate pair. That the text is JSON is known by now.
-  IF payload ~ E'\\\\u[dD][89a-fA-F]' AND strpos(regexp_replace(payload, E'\\\\(?:[^u]|u[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|u[dD][0-7][0-9a-fA-F]{2}|u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2})', '', 'g'), E'\\') > 0 THEN
+  IF strpos(payload, E'\\u') > 0 AND payload ~ E'\\\\u[dD][89a-fA-F]' AND strpos(regexp_replace(payload, E'\\\\(?:[^u]|u[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|u[dD][0-7][0-9a-fA-F]{2}|u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2})', '', 'g'), E'\\') > 0 THEN
     PERFORM postrider.refuse_event('INVALID_PAYLOAD', 'payload', 'it holds half of a surrogate pair, which is not a character.',
       'Write both halves, as in "\ud83d\ude00", or the character itself.');
   END IF;
-  IF length(payload) - length(translate(payload, '[{', '')) > 64 THEN
-    brackets := regexp_replace(payload, E'"(?:[^"\\\\]|\\\\.)*"', '', 'g');
-    brackets := translate(regexp_replace(brackets, '[^][{}]+', '', 'g'), '{}', '[]');
+  IF octet_length(payload) - octet_length(replace(replace(payload, '[', ''), '{', '')) > 64 THEN
+    -- What stands outside of strings, once escaped backslashes and quotes are gone: every other piece between quotes. Of that the
+    -- brackets. Regular expressions took 7 ms for 16 KB of small objects, this takes 2.
+    SELECT string_agg(piece, '') INTO brackets
+    FROM unnest(string_to_array(replace(replace(payload, E'\\\\', ''), E'\\"', ''), '"')) WITH ORDINALITY pieces (piece, place)
+    WHERE place % 2 = 1;
+    brackets := translate(brackets, E'{},: \n\r\t0123456789.-+eEtrufalsn', '[]');
     FOR level IN 1..64 LOOP
       EXIT WHEN brackets = '';
       -- Takes away the innermost ones: one level.
