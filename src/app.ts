@@ -169,7 +169,8 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
   const { db, queue, epoch, wake, clock } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
-  await savePublishRules(db.sql, { maxPayloadBytes, idempotencyHours })
+  const refusesUnknownEventTypes = config.unknownEventTypes === 'refuse'
+  await savePublishRules(db.sql, { maxPayloadBytes, idempotencyHours, refusesUnknownEventTypes })
   const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
   const feed = createFeed({ ...common, epoch })
   onEnd(() => feed.close())

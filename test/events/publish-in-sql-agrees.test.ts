@@ -120,8 +120,6 @@ const CODES: Record<string, string> = {
   PR002: 'RESERVED_EVENT_TYPE',
   PR004: 'INVALID_PAYLOAD',
   PR005: 'PAYLOAD_TOO_LARGE',
-  // How Postgres answers to U+0000 in any text.
-  '22021': 'INVALID_INPUT',
 }
 
 test('whatever is published, eventPublish and SQL agree on whether it may be, and on what it is', async () => {
@@ -158,15 +156,17 @@ test('whatever is published, eventPublish and SQL agree on whether it may be, an
         })
         .catch((error: { code?: string }) => {
           if (error instanceof Undo) return
-          const code = CODES[error.code ?? '']
-          if (code === undefined) throw error
-          const codes = error.code === '22021' ? ['INVALID_INPUT', 'INVALID_PAYLOAD'] : [code]
+          // How Postgres itself answers to U+0000 in any text.
+          const isNul = error.code === '22021'
+          if (!isNul && CODES[error.code ?? ''] === undefined) throw error
           expect(drafted, `SQL says ${JSON.stringify(error)}`).toBeInstanceOf(Array)
-          expect((drafted as Mistake[]).some((mistake) => codes.includes(mistake.code))).toBe(true)
+          const codes: string[] = (drafted as Mistake[]).map(({ code }) => code)
+          if (!isNul) expect(codes).toContain(CODES[error.code ?? ''])
           seen.refused++
         })
     }),
-    { numRuns: 500 },
+    // Smaller counterexamples would take minutes of a database's time: seed and path are enough.
+    { numRuns: 500, endOnFailure: true },
   )
   expect(seen.accepted).toBeGreaterThan(50)
   expect(seen.refused).toBeGreaterThan(50)
