@@ -88,6 +88,8 @@ $$;
 CREATE FUNCTION "postrider"."check_payload"("payload" text, "most_bytes" integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+  whole_escape CONSTANT text := E'\\\\(?:[^u]|u[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|u[dD][0-7][0-9a-fA-F]{2}'
+    '|u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2})';
   fault text;
   brackets text;
 BEGIN
@@ -114,9 +116,10 @@ BEGIN
       'Give strict JSON text, such as that of json_build_object(…)::text.');
   END IF;
   -- Whole escapes away, what is left of the backslashes begins half of a surrogate pair. That the text is JSON is known by now.
-  IF strpos(payload, E'\\u') > 0 AND payload ~ E'\\\\u[dD][89a-fA-F]' AND strpos(regexp_replace(payload, E'\\\\(?:[^u]|u[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|u[dD][0-7][0-9a-fA-F]{2}|u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2})', '', 'g'), E'\\') > 0 THEN
+  IF strpos(payload, E'\\u') > 0 AND payload ~ E'\\\\u[dD][89a-fA-F]'
+    AND strpos(regexp_replace(payload, whole_escape, '', 'g'), E'\\') > 0 THEN
     PERFORM postrider.refuse_event('INVALID_PAYLOAD', 'payload', 'it holds half of a surrogate pair, which is not a character.',
-      'Write both halves, as in "\ud83d\ude00", or the character itself.');
+      E'Write both halves, as in "\\ud83d\\ude00", or the character itself.');
   END IF;
   IF octet_length(payload) - octet_length(replace(replace(payload, '[', ''), '{', '')) > 64 THEN
     -- What stands outside of strings, once escaped backslashes and quotes are gone: every other piece between quotes. Of that the

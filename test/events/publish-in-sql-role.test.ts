@@ -92,5 +92,7 @@ async function refusals(sql: Sql): Promise<unknown[]> {
     { payload: '1 2' },
     { version: '' },
   ]
-  return Promise.all(given.map((one) => publishIn(sql, one).catch(({ code, message }) => ({ code, message }))))
+  return Promise.all(
+    given.map((one) => publishIn(sql, one).catch(({ code, message, hint }) => ({ code, message, hint }))),
+  )
 }

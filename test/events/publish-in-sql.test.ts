@@ -215,7 +215,8 @@ describe('an idempotency key', () => {
         first = await publishSql({ idempotency_key: 'k' }, tx)
         second = publishSql({ idempotency_key: 'k' })
         await eventually(async () => {
-          const waiting = await db.sql`select from pg_locks where not granted and locktype = 'transactionid'`
+          const waiting = await db.sql`
+            select from pg_stat_activity where datname = current_database() and wait_event = 'transactionid'`
           expect(waiting).toHaveLength(1)
         })
         if (how === 'rolls back') throw failure
