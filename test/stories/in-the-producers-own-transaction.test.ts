@@ -87,8 +87,9 @@ test('what is published while no server runs, or without a wake-up, is delivered
   await receiver.waitForRequests(1, 3000)
   await server.stop()
   const alone = await publishIn(shop.sql)
-  server = await launch(environment)
+  server = await launch({ ...environment, POSTRIDER_UNKNOWN_EVENT_TYPES: 'refuse' })
   await receiver.waitForRequests(2)
+  await expect(publishIn(shop.sql)).rejects.toMatchObject({ code: 'PR003' })
   expect(receiver.requests.map(({ headers }) => headers['webhook-id'])).toEqual([quiet, alone])
 }, 120_000)
 
