@@ -168,6 +168,13 @@ describe('an idempotency key', () => {
     expect(await counts()).toEqual({ events: 2, payloads: 2, keys: 2, tickets: 2 })
   })
 
+  test('means one event as well where SQL knows the moment to the microsecond', async () => {
+    const { publishSql, publishApi } = await world()
+    const moment = '2026-01-02T03:04:05.678999Z'
+    const api = await publishApi({ idempotencyKey: 'k', occurredAt: new Date(moment) })
+    expect(await publishSql({ idempotency_key: 'k', occurred_at: moment })).toBe(publicId('evt', api.eventId))
+  })
+
   test('with another body is a conflict, in whichever field it differs', async () => {
     const { publishSql, publishApi, counts } = await world()
     await publishApi({ idempotencyKey: 'k' })
