@@ -169,10 +169,13 @@ describe('an idempotency key', () => {
   })
 
   test('means one event as well where SQL knows the moment to the microsecond', async () => {
-    const { publishSql, publishApi } = await world()
+    const { db, publishSql, publishApi } = await world()
     const moment = '2026-01-02T03:04:05.678999Z'
+    const sql = await publishSql({ idempotency_key: 'k', occurred_at: moment })
     const api = await publishApi({ idempotencyKey: 'k', occurredAt: new Date(moment) })
-    expect(await publishSql({ idempotency_key: 'k', occurred_at: moment })).toBe(publicId('evt', api.eventId))
+    expect(publicId('evt', api.eventId)).toBe(sql)
+    const [event] = await db.sql`select occurred_at from postrider.events`
+    expect(new Date(event?.occurred_at)).toEqual(new Date(moment))
   })
 
   test('with another body is a conflict, in whichever field it differs', async () => {
