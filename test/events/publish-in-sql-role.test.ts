@@ -69,6 +69,7 @@ test('nothing that a session can set or make leads the function astray', async (
     create function mine.octet_length(text) returns integer language sql as 'select 0';
     create function mine.always(text, text) returns boolean language sql as 'select true';
     create operator mine.~ (leftarg = text, rightarg = text, function = mine.always);
+    grant usage on schema mine to public;
     set search_path = mine, pg_temp, pg_catalog, postrider;
     set standard_conforming_strings = off;
     set escape_string_warning = off;
