@@ -8,6 +8,7 @@ import { createEgress, type EgressOptions } from './egress/request.ts'
 import { parseHosts, type UrlRules } from './egress/url-rules.ts'
 import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
 import { createPublisher } from './events/publish.ts'
+import { savePublishRules } from './events/publish-in-sql.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
 import { startHealthServer } from './http/health.ts'
@@ -169,6 +170,8 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
   const { db, queue, epoch, wake, clock, keys } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
+  const refusesUnknownEventTypes = config.unknownEventTypes === 'refuse'
+  await savePublishRules(db.sql, { maxPayloadBytes, idempotencyHours, refusesUnknownEventTypes })
   const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
   const feed = createFeed({ ...common, cursorsOf: createFeedCursors(keys, epoch) })
   onEnd(() => feed.close())

@@ -14,7 +14,7 @@ export const installation = postrider.table(
     routedUntil: moment('routed_until'),
     /** The highest position of an attempt that retention dropped: a feed that goes on from an earlier one has a gap. */
     droppedPosition: bigint('dropped_position', { mode: 'number' }).notNull().default(0),
-    /** The configuration of the process that started last, as far as `postrider.publish` in SQL needs it. */
+    /** The configuration of the process with an API that started last, as far as `postrider.publish` in SQL needs it. */
     maxPayloadBytes: integer('max_payload_bytes').notNull().default(262_144),
     idempotencyHours: doublePrecision('idempotency_hours').notNull().default(24),
     refusesUnknownEventTypes: boolean('refuses_unknown_event_types').notNull().default(false),

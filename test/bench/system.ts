@@ -42,6 +42,7 @@ export async function startSystem(receiverUrl: URL) {
   const common = { wake, clock, log }
   return {
     ...common,
+    address: postgres.address,
     db,
     bulk,
     tenantId: installed.defaultTenantId,
