@@ -71,7 +71,16 @@ export const PURE = [
   'src/endpoints/matching.ts',
   'src/endpoints/retry-schedule.ts',
   'src/endpoints/signing-secret.ts',
+  'src/endpoints/decide.ts',
   'src/endpoints/filter.ts',
+  'src/endpoints/filter-calls.ts',
+  'src/endpoints/filter-check.ts',
+  'src/endpoints/filter-faults.ts',
+  'src/endpoints/filter-language.ts',
+  'src/endpoints/filter-meter.ts',
+  'src/endpoints/filter-patterns.ts',
+  'src/endpoints/filter-text.ts',
+  'src/endpoints/filter-values.ts',
   'src/endpoints/health.ts',
   'src/events/payload.ts',
   'src/events/filter-fields.ts',
@@ -92,7 +101,15 @@ export const PURE = [
   'src/replays/room.ts',
 ]
 
-const PURE_PACKAGES = ['node:crypto', 'node:buffer', 'node:net', 'ipaddr.js']
+const PURE_PACKAGES = [
+  'node:crypto',
+  'node:buffer',
+  'node:net',
+  'ipaddr.js',
+  '@bufbuild/cel',
+  '@bufbuild/cel-spec/cel/expr/syntax_pb.js',
+  '@bufbuild/re2',
+]
 const CHANCE = [
   'randomBytes',
   'randomUUID',

@@ -1,0 +1,280 @@
+import { describe, expect, test } from 'vitest'
+import { checkFilter, conditionAtFault, createEvaluation, type Subject } from '../../src/endpoints/filter.ts'
+import { MOST_STEPS } from '../../src/endpoints/filter-meter.ts'
+import type { Mistake } from '../../src/mistake.ts'
+
+const PAYLOAD = {
+  amount: 150,
+  status: 'paid',
+  late: false,
+  nothing: null,
+  'due-date': '2026-03-01',
+  customer: { plan: 'pro', tags: ['a', 'b'], address: { country: 'DE' } },
+  items: [
+    { sku: 'x-1', qty: 2 },
+    { sku: 'y-2', qty: 0.5 },
+  ],
+  at: '2026-03-01T08:30:00Z',
+  count: '12',
+  ['__proto__']: 1,
+}
+
+function subjectOf(payload: unknown): Subject {
+  return { type: 'invoice.paid', version: '2', channels: ['eu', 'vip'], tenant: 'acme', payload: () => payload }
+}
+const verdictOf = (filter: string, payload: unknown = PAYLOAD) => createEvaluation(subjectOf(payload)).verdict(filter)
+
+function refusalOf(filter: string): string {
+  try {
+    checkFilter(filter, ['input', 'filter'])
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'INVALID_FILTER', path: ['input', 'filter'] })
+    return (error as Mistake).message
+  }
+  throw new Error(`${filter.slice(0, 80)} was taken`)
+}
+
+describe('a filter', () => {
+  test.each`
+    filter                                                                               | holds
+    ${'payload.amount == 150'}                                                           | ${true}
+    ${'payload.amount != 150'}                                                           | ${false}
+    ${'payload.amount > 100 && payload.amount <= 150.0'}                                 | ${true}
+    ${'payload.amount < 100 || payload.status == "paid"'}                                | ${true}
+    ${'!payload.late'}                                                                   | ${true}
+    ${"payload.status == 'paid'"}                                                        | ${true}
+    ${'payload.status < "q"'}                                                            | ${true}
+    ${'payload["due-date"] == "2026-03-01"'}                                             | ${true}
+    ${'payload.status in ["paid", "open"]'}                                              | ${true}
+    ${'"vip" in channels'}                                                               | ${true}
+    ${'"us" in channels'}                                                                | ${false}
+    ${'channels.exists(c, c.startsWith("e"))'}                                           | ${true}
+    ${'type == "invoice.paid" && version == "2" && tenant == "acme"'}                    | ${true}
+    ${'type.startsWith("invoice.")'}                                                     | ${true}
+    ${'type.endsWith(".failed")'}                                                        | ${false}
+    ${'payload.status.contains("ai")'}                                                   | ${true}
+    ${'payload.status.matches("^pa[a-z]+$")'}                                            | ${true}
+    ${'payload.items[0].sku.matches(r"-\\d")'}                                           | ${true}
+    ${'has(payload.customer.plan)'}                                                      | ${true}
+    ${'has(payload.customer.age)'}                                                       | ${false}
+    ${'has(payload.nothing) && payload.nothing == null'}                                 | ${true}
+    ${'"nothing" in payload && !("other" in payload)'}                                   | ${true}
+    ${'payload.customer.address.country == "DE"'}                                        | ${true}
+    ${'payload.items[1].qty < 1'}                                                        | ${true}
+    ${'size(payload.items) == 2 && payload.customer.tags.size() == 2'}                   | ${true}
+    ${'size("é😀") == 2'}                                                                | ${true}
+    ${'payload.items.exists(i, i.qty > 1)'}                                              | ${true}
+    ${'payload.items.all(i, i.qty > 1)'}                                                 | ${false}
+    ${'payload.items.exists_one(i, i.sku == "x-1")'}                                     | ${true}
+    ${'payload.items.filter(i, i.qty > 1).size() == 1'}                                  | ${true}
+    ${'payload.items.map(i, i.sku) == ["x-1", "y-2"]'}                                   | ${true}
+    ${'payload.items.exists(i, payload.customer.tags.exists(t, t + "-1" == i.sku))'}     | ${false}
+    ${'payload.customer.exists(key, key == "plan")'}                                     | ${true}
+    ${'(payload.late ? 1.0 : 2.0) * payload.amount == 300'}                              | ${true}
+    ${'payload.amount + 1.0 > 150 && payload.amount / 2.0 == 75 && -payload.amount < 0'} | ${true}
+    ${'int(payload.amount) % 2 == 0'}                                                    | ${true}
+    ${'int(payload.count) == 12 && double("1.5") == 1.5'}                                | ${true}
+    ${'string(payload.amount) == "150"'}                                                 | ${true}
+    ${'timestamp(payload.at) > timestamp("2026-01-01T00:00:00Z")'}                       | ${true}
+    ${'timestamp(payload.at).getHours() == 8'}                                           | ${true}
+    ${'timestamp(payload.at) + duration("1h") < timestamp("2026-03-01T10:00:00Z")'}      | ${true}
+    ${'type(payload.amount) == double'}                                                  | ${true}
+    ${'payload == payload && payload.items == payload.items'}                            | ${true}
+    ${'payload.__proto__ == 1'}                                                          | ${true}
+    ${'true // whatever'}                                                                | ${true}
+  `('$filter → $holds', ({ filter, holds }) => {
+    expect(checkFilter(filter, [])).toBe(filter)
+    expect(verdictOf(filter)).toMatchObject({ holds, fault: null })
+  })
+
+  test.each`
+    filter                              | fault
+    ${'payload.missing == 1'}           | ${'Line 1, column 8: there is no field "missing".'}
+    ${'payload.status.length == 4'}     | ${'Line 1, column 15: there is no field "length".'}
+    ${'payload.constructor == null'}    | ${'Line 1, column 8: there is no field "constructor".'}
+    ${'payload[payload.status] == 1'}   | ${'Line 1, column 1: there is no such field.'}
+    ${'payload.items[2].qty > 1'}       | ${'Line 1, column 1: the list has no such entry.'}
+    ${'true &&\n payload.status > 5'}   | ${'Line 2, column 17: ">" is not for a text and a whole number.'}
+    ${'payload.amount'}                 | ${'It is not true or false for this event.'}
+    ${'payload.amount && true'}         | ${'Line 1, column 1: this is not true or false.'}
+    ${'payload.status.exists(x, true)'} | ${'Line 1, column 15: this is no list.'}
+    ${'int(payload.status) == 1'}       | ${'Line 1, column 1: the value cannot be read as that.'}
+    ${'int(payload.amount) / 0 == 1'}   | ${'Line 1, column 1: this divides by zero.'}
+  `('that cannot be evaluated is no match: $filter', ({ filter, fault }) => {
+    checkFilter(filter, [])
+    expect(verdictOf(filter)).toMatchObject({ holds: false, fault })
+  })
+
+  test('that cannot be evaluated tells nothing of what is in the payload', () => {
+    const secret = 'hunter2'
+    for (const filter of [
+      'int(payload.p) == 1',
+      'bool(payload.p)',
+      'payload[payload.p]',
+      'timestamp(payload.p) == timestamp(payload.p)',
+    ]) {
+      const { fault } = verdictOf(filter, { p: secret })
+      expect(fault).not.toBeNull()
+      expect(fault).not.toContain(secret)
+    }
+  })
+
+  test('holds where one side of || does, whatever the other one is', () => {
+    expect(verdictOf('payload.missing == 1 || payload.amount == 150')).toMatchObject({ holds: true, fault: null })
+  })
+
+  test.each(['"text"', '5', 'null', '[1]', 'true'])('is about the payload %s as well', (json) => {
+    expect(verdictOf(`payload == ${json}`, JSON.parse(json))).toMatchObject({ holds: true, fault: null })
+  })
+
+  test('reads the payload for the first that asks for it, and each text is evaluated once', () => {
+    let reads = 0
+    const evaluation = createEvaluation({ ...subjectOf(null), payload: () => ({ n: ++reads }) })
+    evaluation.verdict('type == "a"')
+    expect(reads).toBe(0)
+    expect(evaluation.verdict('payload.n == 1')).toBe(evaluation.verdict('payload.n == 1'))
+    evaluation.verdict('payload.n == 1 && true')
+    expect(reads).toBe(1)
+  })
+})
+
+describe('a filter is refused when it is saved, with the place,', () => {
+  test.each`
+    filter                                                | says
+    ${''}                                                 | ${'Line 1, column 1: A filter is an expression; this is empty.'}
+    ${'payload.a = 1'}                                    | ${'Line 1, column 11: "=" is not expected here. Equality is "==".'}
+    ${'payload.a >'}                                      | ${'Line 1, column 11: '}
+    ${'type == "a" &&\n  == 2'}                           | ${'Line 1, column 13: '}
+    ${'"😀" == type && foo'}                              | ${'Line 1, column 16: There is no foo in a filter'}
+    ${'typ == "a"'}                                       | ${'Did you mean type?'}
+    ${'amount > 5'}                                       | ${'What is in the payload is payload.amount.'}
+    ${'payload.s.contain("a")'}                           | ${'There is no function contain(). Did you mean contains()?'}
+    ${'payload.s.contains("a", "b")'}                     | ${'contains is written value.contains(x).'}
+    ${'contains(payload.s, "b")'}                         | ${'contains is written value.contains(x).'}
+    ${'has(payload)'}                                     | ${'has is written has(payload.field)'}
+    ${'payload.items.exists(i.x, true)'}                  | ${'exists is written list.exists(x, condition).'}
+    ${'type'}                                             | ${'A filter must be true or false; this is a text.'}
+    ${'payload.a + "x"'}                                  | ${'A filter must be true or false; this is a text.'}
+    ${'"a" && payload.b'}                                 | ${'Line 1, column 1: "&&" takes what is true or false; this is a text.'}
+    ${'type == 1'}                                        | ${'"==" between a text and a whole number can never hold.'}
+    ${'payload.a == timestamp("x")'}                      | ${'"==" between a value of the payload and a time can never hold.'}
+    ${'1 in channels'}                                    | ${'can never hold.'}
+    ${'"a" in type'}                                      | ${'A text in a text is found with contains().'}
+    ${'payload.a + 1 > 2'}                                | ${'write 1.0 instead of 1, or int(payload.n)'}
+    ${'payload.a % 2 == 0'}                               | ${'write int(payload.n) % 2.'}
+    ${'type.length == 1'}                                 | ${'There are no fields in a text.'}
+    ${'size(5) == 1'}                                     | ${'size() takes a text or a list or an object; this is a whole number.'}
+    ${'type.matches("(a")'}                               | ${'missing closing )'}
+    ${'type.matches("(?=a)")'}                            | ${'Look-around, back-references and \\p are not known.'}
+    ${'type.matches(r"(a)\\1")'}                          | ${'Look-around, back-references and \\p are not known.'}
+    ${'type.matches(payload.pattern)'}                    | ${'must be a text that stands here'}
+    ${'type.matches("x{900}")'}                           | ${'have at most 500 parts'}
+    ${'type.matches("(?i)[\\\\x{80}-\\\\x{10ffff}]")'}    | ${'letters of ASCII only'}
+    ${'Foo{a: 1} == payload'}                             | ${'"Foo" is not known'}
+    ${'b"a" == b"a"'}                                     | ${'Bytes are not known'}
+    ${'payload.a.exists(i, i.exists(j, j.exists(k, k)))'} | ${'Loops nest at most 2 deep.'}
+    ${'payload.a\u0000 == 1'}                             | ${'without U+0000'}
+    ${'payload.a == "\ud800"'}                            | ${'valid Unicode'}
+  `('$filter', ({ filter, says }) => {
+    expect(refusalOf(filter)).toContain(says)
+  })
+
+  test('shown under its line', () => {
+    expect(refusalOf('payload.ok &&\n  foo == 1').split('\n').slice(1)).toEqual(['  foo == 1', '  ^'])
+  })
+})
+
+const NESTED = '['.repeat(60) + ']'.repeat(60)
+const LARGE = {
+  list: Array.from({ length: 20_000 }, (_, index) => index),
+  texts: Array.from({ length: 4000 }, (_, index) => `abcdefghij${index}`),
+  same: Array.from({ length: 2500 }, () => 'a'.repeat(90)),
+  objects: Array.from({ length: 4000 }, (_, index) => ({ a: index, b: { c: 'x' } })),
+  map: Object.fromEntries(Array.from({ length: 15_000 }, (_, index) => [`k${index}`, index])),
+  long: 'a'.repeat(200_000),
+  half: `b${'a'.repeat(2500)}`,
+  digits: '9'.repeat(100_000),
+  nested: JSON.parse(NESTED),
+  at: '2026-01-01T00:00:00Z',
+}
+
+describe('a hostile filter', () => {
+  test.each([
+    `${'('.repeat(3000)}`,
+    `${'['.repeat(1000)}${']'.repeat(1000)}`,
+    `payload${'.a'.repeat(1900)} == 1`,
+    `payload.a == 1${' && payload.a == 1'.repeat(200)}`,
+    `${'payload.a?'.repeat(400)}`,
+    `payload.a == "${'x'.repeat(5000)}"`,
+    `payload.a == ${'9'.repeat(4000)}`,
+    `payload.l${'.map(x, x)'.repeat(100)} == []`,
+    `${'"'.repeat(4000)}`,
+    `type.matches("${'(x{100}y)?'.repeat(300)}")`,
+    `type.matches("${'('.repeat(1900)}a")`,
+    'type.matches("((a{0,30}){30}){30}")',
+  ])('is refused within a second when it is saved: %#', (filter) => {
+    const start = performance.now()
+    expect(refusalOf(filter).length).toBeLessThan(600)
+    expect(performance.now() - start).toBeLessThan(1000)
+  })
+
+  test.each([
+    'payload.list.exists(x, payload.list.exists(y, x == y + 0.5))',
+    'payload.same.all(x, x in payload.same.map(y, y))',
+    'payload.long.contains(payload.half)',
+    'payload.long.matches("(a+)+b")',
+    'payload.texts.exists(x, x.matches("x.{150}y"))',
+    'int(payload.digits) == 1',
+    '[payload.long].map(x, x + x).map(x, x + x).map(x, x + x).map(x, x + x).exists(x, x == "a")',
+    '[payload.list].map(x, x + x).map(x, x + x).map(x, x + x).map(x, x + x).map(x, x + x).exists(x, x == [1.0])',
+    'payload.texts.exists(x, timestamp(payload.at) < timestamp("2025-01-01T00:00:00Z"))',
+    'payload.list.map(x, x).map(x, x).map(x, x) == []',
+    'payload.list.all(x, x in payload.list)',
+    'payload.map.exists(k, payload.map.exists(l, k == l + "x"))',
+  ])('is no match when it takes too long: %s', (filter) => {
+    checkFilter(filter, [])
+    const { holds, fault, steps } = verdictOf(filter, LARGE)
+    expect({ holds, fault }).toEqual({ holds: false, fault: `It takes more than ${MOST_STEPS} steps for this event.` })
+    expect(steps).toBe(MOST_STEPS)
+  })
+
+  test.each([
+    ['payload.nested == payload.nested', true],
+    ['payload.objects.exists(x, x.missing == 1)', false],
+    ['payload.texts.exists(x, payload.map[1] == 1)', false],
+    ['payload.objects.filter(x, x.a > 5).size() == 3994', true],
+    ['payload.texts.exists(x, x == "no")', false],
+  ])('that stays within its steps is evaluated to its end: %s', (filter, holds) => {
+    checkFilter(filter, [])
+    const { steps, ...verdict } = verdictOf(filter, LARGE)
+    expect(verdict).toMatchObject({ holds })
+    expect(steps).toBeLessThan(MOST_STEPS)
+  })
+
+  test('takes the same steps each time', () => {
+    const filter = 'payload.items.exists(i, i.sku.contains("y")) && payload.status in ["a", "b"]'
+    expect(new Set(Array.from({ length: 50 }, () => verdictOf(filter).steps)).size).toBe(1)
+  })
+})
+
+describe('the condition that said no', () => {
+  test.each`
+    filter                                                               | part
+    ${'payload.amount > 1000'}                                           | ${'payload.amount > 1000'}
+    ${'payload.amount > 100 && payload.status == "open" && type == "x"'} | ${'payload.status == "open"'}
+    ${'tenant == "acme" && (payload.late || type == "x")'}               | ${'payload.late || type == "x"'}
+    ${'(payload.amount > 1 && (payload.late && type == "a"))'}           | ${'payload.late'}
+    ${'type == "a && b" && true'}                                        | ${'type == "a && b"'}
+    ${'payload.missing == 1 && payload.late'}                            | ${'payload.late'}
+    ${'payload.missing == 1 && type == "invoice.paid"'}                  | ${'payload.missing == 1'}
+    ${'payload.late && true || false'}                                   | ${'payload.late && true || false'}
+    ${'true ? payload.late && true : true'}                              | ${'true ? payload.late && true : true'}
+    ${'payload.items.all(i, i.qty > 1 && true) && true'}                 | ${'payload.items.all(i, i.qty > 1 && true)'}
+    ${"'it\\'s && so' == type && true"}                                  | ${"'it\\'s && so' == type"}
+    ${'// a && b\npayload.late && true'}                                 | ${'// a && b\npayload.late'}
+  `('of $filter is $part', ({ filter, part }) => {
+    const found = conditionAtFault(filter, subjectOf(PAYLOAD))
+    expect(found.text).toBe(part)
+    expect(filter.slice(found.offset, found.offset + part.length)).toBe(part)
+  })
+})
