@@ -42,8 +42,8 @@ export function createDecisions(event: Decided): { decide(endpoint: Wishes): Dec
 }
 
 /** The reasons that need not be looked for in the payload. */
-function refusalWithoutPayload(
-  { type, version, channels, isTest, operations }: Decided,
+export function refusalWithoutPayload(
+  { type, version, channels, isTest, operations }: Omit<Decided, 'payload' | 'tenant'>,
   { eventTypes, channels: listened, versions }: Wishes,
 ): Refusal | null {
   // A test goes to the one endpoint that it was made for.

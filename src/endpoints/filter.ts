@@ -3,7 +3,7 @@ import { Mistake } from '../mistake.ts'
 import { Unfit } from './filter-calls.ts'
 import { checkExpression } from './filter-check.ts'
 import { faultOf } from './filter-faults.ts'
-import { counted, METERED, meter, spend, TooManySteps } from './filter-meter.ts'
+import { counted, METERED, MOST_STEPS, meter, spend, TooManySteps } from './filter-meter.ts'
 import { LARGEST_PATTERNS, patternOf } from './filter-patterns.ts'
 import { conditionsOf, depthOf, excerpt, type Part, placeOf } from './filter-text.ts'
 import { seen } from './filter-values.ts'
@@ -73,9 +73,16 @@ export function conditionAtFault(text: string, subject: Subject): Part {
   const parts = conditionsOf(whole)
   if (parts.length < 2) return parts[0] ?? whole
   const bindings = bindingsOf(subject)
-  const verdicts = parts.map((part) => ({ part, verdict: evaluate(part.text, bindings) }))
-  const no = verdicts.find(({ verdict }) => !verdict.holds && verdict.fault === null)
-  return (no ?? verdicts.find(({ verdict }) => verdict.fault !== null))?.part ?? whole
+  let faulty: Part | null = null
+  let steps = 0
+  for (const part of parts) {
+    const { holds, fault, steps: taken } = evaluate(part.text, bindings)
+    if (!holds && fault === null) return part
+    if (fault !== null) faulty ??= part
+    steps += taken
+    if (steps > MOST_STEPS) break
+  }
+  return faulty ?? whole
 }
 
 function evaluate(text: string, bindings: Bindings): Verdict {

@@ -2,8 +2,10 @@ import type { HttpMethod, OnBlocked, Ordering } from '../../schema/states.ts'
 import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { Mistake, readAll } from '../mistake.ts'
+import { checkFilter } from './filter.ts'
 import { checkPatterns } from './matching.ts'
 import { type RetryPolicyInput, readRetryPolicy, readWhole } from './retry-schedule.ts'
+import { type PinInput, readListened, readPins } from './wishes.ts'
 
 type Optional<T> = T | null | undefined
 
@@ -12,6 +14,9 @@ export type EndpointSettings = {
   url?: Optional<string>
   description?: Optional<string>
   eventTypes?: Optional<readonly string[]>
+  channels?: Optional<readonly string[]>
+  filter?: Optional<string>
+  versions?: Optional<readonly PinInput[]>
   method?: Optional<HttpMethod>
   retry?: Optional<RetryPolicyInput>
   timeoutSeconds?: Optional<number>
@@ -26,6 +31,9 @@ export type EndpointColumns = Pick<
   | 'url'
   | 'description'
   | 'eventTypes'
+  | 'channels'
+  | 'filter'
+  | 'versions'
   | 'method'
   | 'retryPolicy'
   | 'timeoutSeconds'
@@ -51,6 +59,9 @@ export function readSettings(
     url: () => ifGiven(input.url, (url) => readUrl(url, at('url'), urlRules)),
     description: () => ifGiven(input.description, (text) => readDescription(text, at('description'))),
     eventTypes: () => ifGiven(input.eventTypes, (patterns) => patterns && checkPatterns(patterns, at('eventTypes'))),
+    channels: () => ifGiven(input.channels, (names) => names && readListened(names, at('channels'))),
+    filter: () => ifGiven(input.filter, (text) => (text === null ? null : checkFilter(text, at('filter')))),
+    versions: () => ifGiven(input.versions, (pins) => pins && readPins(pins, at('versions'))),
     method: () => ifGiven(input.method, (method) => method ?? 'POST'),
     retryPolicy: () =>
       ifGiven(input.retry, (retry) => retry && readRetryPolicy(retry, at('retry'), longestScheduleSeconds)),

@@ -16,6 +16,7 @@ import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import { type CredentialSettings, type Place, readCredentials, saveCredentials } from './credentials.ts'
 import { eraseSealed } from './erase-sealed.ts'
+import { forgetFaults } from './filter-fault.ts'
 import type { Endpoint } from './find.ts'
 import {
   type EndpointColumns,
@@ -155,6 +156,7 @@ async function change(
       .set({ ...changes, updatedAt: now })
       .where(eq(endpoints.id, id))
       .returning()
+    if (settings.filter !== undefined && settings.filter !== before.filter) await forgetFaults(tx, id)
     const told = await also?.(tx, { ...(after as Endpoint), urlBefore: before.url })
     const details = { ...differences(before, settings), ...told }
     await recordAction(tx, viewer, { ...about(action, before), details }, now)

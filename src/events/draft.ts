@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { newId, type TenantId } from '../../schema/ids.ts'
+import { checkChannel } from '../endpoints/wishes.ts'
 import { isReservedEventType, validateEventTypeName } from '../event-types/names.ts'
-import { Mistake, readAll } from '../mistake.ts'
+import { Mistake, readAll, readEach } from '../mistake.ts'
 import { payloadText } from './payload.ts'
 import type { NewEvent } from './write.ts'
 
@@ -64,14 +65,8 @@ function shortText(value: string | null | undefined, most: number, path: readonl
   return value
 }
 
-const CHANNEL = /^[A-Za-z0-9_.:-]{1,128}$/
-
 function checkChannels(channels: readonly string[], path: readonly string[]): readonly string[] {
   if (channels.length > 16) throw new Mistake('INVALID_INPUT', [...path], 'At most 16 channels are allowed.')
-  channels.forEach((channel, index) => {
-    if (CHANNEL.test(channel)) return
-    const message = 'A channel has 1 to 128 letters, digits, "_", ".", ":" or "-".'
-    throw new Mistake('INVALID_INPUT', [...path, String(index)], message)
-  })
+  readEach(channels, (channel, index) => checkChannel(channel, [...path, String(index)]))
   return channels
 }

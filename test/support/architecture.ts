@@ -71,6 +71,7 @@ export const PURE = [
   'src/endpoints/matching.ts',
   'src/endpoints/retry-schedule.ts',
   'src/endpoints/signing-secret.ts',
+  'src/endpoints/wishes.ts',
   'src/endpoints/decide.ts',
   'src/endpoints/filter.ts',
   'src/endpoints/filter-calls.ts',
