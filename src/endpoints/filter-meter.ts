@@ -1,6 +1,7 @@
 import { type CelEnv, CelScalar, celEnv, celFunc, celList, isCelList, isCelMap, listType } from '@bufbuild/cel'
 import type { Expr } from '@bufbuild/cel-spec/cel/expr/syntax_pb.js'
 import { patternOf } from './filter-patterns.ts'
+import { TIME_PARTS } from './filter-times.ts'
 
 /**
  * How much an evaluation may do, whatever the machine and however often it is interrupted: a clock would make a match a miss
@@ -36,6 +37,7 @@ const arrays = new WeakMap<object, unknown[]>()
 const environment = celEnv({
   re2: { compile: (pattern) => patternOf(pattern) },
   funcs: [
+    ...TIME_PARTS,
     // What is walked in a loop, and how many parts of a filter that takes for each entry.
     celFunc('@over', [CelScalar.DYN, CelScalar.INT], CelScalar.DYN, (range) => range as never),
     // The library makes a list of lists, which takes time with the square of its length, and overflows the stack at 20,000.

@@ -136,8 +136,8 @@ async function matchSome(
   endpoints: readonly Candidate[],
   operations: TenantId,
 ): Promise<{ matches: Match[]; faults: Fault[]; deferred: EventRow[] }> {
-  const used = new Map<TenantId, { matches: number; steps: number }>()
-  const usedBy = (tenant: TenantId) => used.get(tenant) ?? { matches: 0, steps: 0 }
+  const used = new Map<TenantId, { matches: number; steps: number; full: boolean }>()
+  const usedBy = (tenant: TenantId) => used.get(tenant) ?? { matches: 0, steps: 0, full: false }
   const matches: Match[] = []
   const faults: Fault[] = []
   const deferred: EventRow[] = []
@@ -145,7 +145,11 @@ async function matchSome(
   const decided = decideEach(tx, events, {
     candidates: createShortlists(endpoints, operations),
     operations: ({ tenantId }) => tenantId === operations,
-    putOff: ({ tenantId }) => steps > MOST_STEPS || usedBy(tenantId).steps > MOST_STEPS_OF_ONE_TENANT,
+    // Where there is no room any more no filter is evaluated in vain.
+    putOff: ({ tenantId }) => {
+      const own = usedBy(tenantId)
+      return own.full || own.steps > MOST_STEPS_OF_ONE_TENANT || steps > MOST_STEPS
+    },
   })
   for await (const { event, matching, faults: found, steps: taken, putOff } of decided) {
     const { tenantId, orderingKey } = event
@@ -154,7 +158,8 @@ async function matchSome(
     steps += taken
     const tooMany = own > MOST_OF_ONE_TENANT || matches.length + matching.length > MOST_DELIVERIES
     const isPutOff = putOff || (tooMany && matching.length > 0 && matches.length > 0)
-    used.set(tenantId, { matches: isPutOff ? before.matches : own, steps: before.steps + taken })
+    const count = isPutOff ? before.matches : own
+    used.set(tenantId, { matches: count, steps: before.steps + taken, full: before.full || isPutOff })
     if (isPutOff) {
       deferred.push(event)
       continue

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { checkFilter, conditionAtFault, createEvaluation, type Subject } from '../../src/endpoints/filter.ts'
 import { MOST_STEPS } from '../../src/endpoints/filter-meter.ts'
 import type { Mistake } from '../../src/mistake.ts'
@@ -125,6 +125,27 @@ describe('a filter', () => {
 
   test.each(['"text"', '5', 'null', '[1]', 'true'])('is about the payload %s as well', (json) => {
     expect(verdictOf(`payload == ${json}`, JSON.parse(json))).toMatchObject({ holds: true, fault: null })
+  })
+
+  test.each(['UTC', 'Europe/Berlin', 'Asia/Tokyo'])('reads times in UTC, also in %s', (zone) => {
+    const before = process.env.TZ
+    process.env.TZ = zone
+    onTestFinished(() => {
+      if (before === undefined) delete process.env.TZ
+      else process.env.TZ = before
+    })
+    for (const filter of [
+      // In Berlin there is no such hour that night.
+      'timestamp("2026-03-29T02:30:05.007Z").getHours() == 2',
+      'timestamp("2026-03-29T02:30:05.007Z").getMinutes() == 30',
+      'timestamp("2026-03-29T02:30:05.007Z").getSeconds() == 5',
+      'timestamp("2026-03-29T02:30:05.007Z").getMilliseconds() == 7',
+      'timestamp("2026-07-01T00:30:00Z").getDayOfYear() == 181',
+      'timestamp("2026-07-01T00:30:00Z").getFullYear() == 2026 && timestamp("2026-07-01T00:30:00Z").getMonth() == 6',
+      'timestamp("2026-07-01T00:30:00Z").getDate() == 1 && timestamp("2026-07-01T00:30:00Z").getDayOfMonth() == 0',
+      'timestamp("2026-07-05T00:30:00Z").getDayOfWeek() == 0',
+    ])
+      expect([filter, verdictOf(filter)]).toMatchObject([filter, { holds: true }])
   })
 
   test('reads the payload for the first that asks for it, and each text is evaluated once', () => {

@@ -81,6 +81,7 @@ export const PURE = [
   'src/endpoints/filter-meter.ts',
   'src/endpoints/filter-patterns.ts',
   'src/endpoints/filter-text.ts',
+  'src/endpoints/filter-times.ts',
   'src/endpoints/filter-values.ts',
   'src/endpoints/health.ts',
   'src/events/payload.ts',
@@ -108,7 +109,7 @@ const PURE_PACKAGES = [
   'node:net',
   'ipaddr.js',
   '@bufbuild/cel',
-  '@bufbuild/cel-spec/cel/expr/syntax_pb.js',
+  '@bufbuild/protobuf',
   '@bufbuild/re2',
 ]
 const CHANCE = [
