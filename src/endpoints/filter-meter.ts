@@ -9,6 +9,9 @@ import { TIME_PARTS } from './filter-times.ts'
  */
 export const MOST_STEPS = 100_000
 
+/** And all filters of one event together: a hundred of the worst, some 3 s. Whoever routes it gives up after a minute. */
+export const MOST_STEPS_OF_AN_EVENT = 10_000_000
+
 export class TooManySteps extends Error {
   constructor() {
     super(`It takes more than ${MOST_STEPS} steps for this event.`)

@@ -3,7 +3,7 @@ import { Mistake } from '../mistake.ts'
 import { Unfit } from './filter-calls.ts'
 import { checkExpression } from './filter-check.ts'
 import { faultOf } from './filter-faults.ts'
-import { counted, METERED, MOST_STEPS, meter, spend, TooManySteps } from './filter-meter.ts'
+import { counted, METERED, MOST_STEPS, MOST_STEPS_OF_AN_EVENT, meter, spend, TooManySteps } from './filter-meter.ts'
 import { LARGEST_PATTERNS, patternOf } from './filter-patterns.ts'
 import { conditionsOf, depthOf, excerpt, type Part, placeOf } from './filter-text.ts'
 import { seen } from './filter-values.ts'
@@ -22,6 +22,12 @@ export type Subject = {
 
 /** Whether a filter holds, or why it could not be told; and what it took. */
 export type Verdict = { holds: boolean; fault: string | null; steps: number }
+
+const TOO_MANY_BEFORE: Verdict = {
+  holds: false,
+  fault: `Other filters have taken ${MOST_STEPS_OF_AN_EVENT} steps for this event, which is the most.`,
+  steps: 0,
+}
 
 type Filter = (bindings: Bindings) => Verdict
 type Bindings = Record<string, never>
@@ -58,7 +64,7 @@ export function createEvaluation(subject: Subject): { verdict(filter: string): V
     verdict(text) {
       const known = verdicts.get(text)
       if (known) return known
-      const verdict = evaluate(text, bindings)
+      const verdict = steps < MOST_STEPS_OF_AN_EVENT ? evaluate(text, bindings) : TOO_MANY_BEFORE
       verdicts.set(text, verdict)
       steps += verdict.steps
       return verdict

@@ -121,7 +121,8 @@ function readOrderedEndpoints(tx: Tx, tenant: TenantId, now: Date): Promise<Endp
     select id, tenant_id as "tenantId", event_types as "eventTypes", channels, versions, filter, ordering
     from postrider.endpoints
     where tenant_id = ${tenant} and deleted_at is null
-      and (ordering <> 'NONE' or ordering_changed_at > ${new Date(now.getTime() - DAY_MS).toISOString()})`
+      and (ordering <> 'NONE' or ordering_changed_at > ${new Date(now.getTime() - DAY_MS).toISOString()})
+    order by id`
 }
 
 /** Where the first of some events go, as many of them as one transaction takes: `done` says how many. */

@@ -82,7 +82,7 @@ async function decideOne(tx: Tx, event: Row, endpoints: readonly Candidate[], op
   throw new Error('Nothing was decided about an event')
 }
 
-/** Its payload cannot be removed before the commit: whoever wants to then removes these deliveries as well. */
+/** Locked first, as whoever expunges it does: they then remove these deliveries as well. */
 async function readEvent(tx: Tx, viewer: Viewer, id: EventId): Promise<Row> {
   const reach = reachOf(viewer)
   const [event] = await tx<Row[]>`
@@ -90,12 +90,13 @@ async function readEvent(tx: Tx, viewer: Viewer, id: EventId): Promise<Row> {
       routed_at is not null as routed, expunged_at is not null as expunged,
       exists (select from postrider.lane_outbox where event_id = event.id) as noted
     from postrider.events event
-    where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
+    where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})
+    for no key update of event`
   const refuse = (message: string) => new Mistake('INVALID_INPUT', ['id'], message)
   if (!event) throw new Mistake('NOT_FOUND', ['id'], `There is no event ${publicId('evt', id)}.`)
   if (event.isTest)
     throw refuse('A test goes to the one endpoint that it was made for: test another one with endpointTest.')
-  const kept = await tx`select from postrider.event_payloads where id = ${id} for key share`
+  const kept = await tx`select from postrider.event_payloads where id = ${id}`
   if (event.expunged || kept.length === 0) {
     const why = event.expunged ? 'was expunged' : 'is no longer kept'
     throw new Mistake('PAYLOAD_GONE', ['id'], `The payload of this event ${why}: there is nothing to send.`)

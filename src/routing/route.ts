@@ -126,7 +126,8 @@ export async function readCandidates(
     select id, tenant_id as "tenantId", event_types as "eventTypes", channels, versions, filter, ordering, backlog
     from postrider.endpoints
     where tenant_id = any(${tenants as never}::uuid[]) and deleted_at is null
-      and (event_types is null or event_types && ${patterns as never}::text[])`
+      and (event_types is null or event_types && ${patterns as never}::text[])
+    order by id`
 }
 
 /** Where some events go: as many of them as one transaction takes, and of each tenant; the others are put off. */

@@ -272,6 +272,16 @@ describe('a hostile filter', () => {
     expect(steps).toBeLessThan(MOST_STEPS)
   })
 
+  test('is not evaluated any more when a hundred others have taken all steps of an event', () => {
+    const evaluation = createEvaluation(subjectOf(LARGE))
+    const faults = Array.from({ length: 102 }, (_, n) => evaluation.verdict(`payload.long.matches("a+${n}$")`).fault)
+    expect(new Set(faults.slice(0, 100)).size).toBe(1)
+    expect(faults.slice(100)).toEqual(
+      Array(2).fill('Other filters have taken 10000000 steps for this event, which is the most.'),
+    )
+    expect(evaluation.steps()).toBe(100 * MOST_STEPS)
+  })
+
   test('takes the same steps each time', () => {
     const filter = 'payload.items.exists(i, i.sku.contains("y")) && payload.status in ["a", "b"]'
     expect(new Set(Array.from({ length: 50 }, () => verdictOf(filter).steps)).size).toBe(1)
