@@ -134,7 +134,7 @@ test('what is explained of 1,000 events and 40 endpoints is what routing then do
     for (const { refusal, delivery } of explained) expect(delivery !== null).toBe(refusal === null)
     expect(one.matched === false).toBe(explained.every(({ refusal }) => refusal !== null))
   }
-})
+}, 120_000)
 
 test('a filter that could not be evaluated is noted once for its endpoint, and forgotten when it is changed', async () => {
   const { addEndpoint, change, publisher, tenantId, routeAll, db } = await world()
