@@ -2,11 +2,11 @@ import { type CelResult, celList, isCelError, parse, plan } from '@bufbuild/cel'
 import { Mistake } from '../mistake.ts'
 import { Unfit } from './filter-calls.ts'
 import { checkExpression } from './filter-check.ts'
-import { faultOf } from './filter-faults.ts'
 import { counted, METERED, MOST_STEPS, MOST_STEPS_OF_AN_EVENT, meter, spend, TooManySteps } from './filter-meter.ts'
 import { LARGEST_PATTERNS, patternOf } from './filter-patterns.ts'
 import { conditionsOf, depthOf, excerpt, type Part, placeOf } from './filter-text.ts'
 import { seen } from './filter-values.ts'
+import { faultOf } from './filter-words.ts'
 
 export const LONGEST_FILTER = 4096
 const DEEPEST = 32

@@ -16,7 +16,7 @@ import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import { type CredentialSettings, type Place, readCredentials, saveCredentials } from './credentials.ts'
 import { eraseSealed } from './erase-sealed.ts'
-import { forgetFaults } from './filter-fault.ts'
+import { forgetFaults } from './filter-faults.ts'
 import type { Endpoint } from './find.ts'
 import {
   type EndpointColumns,

@@ -1,5 +1,5 @@
 import type { EventId } from '../../schema/ids.ts'
-import type { FilterFault } from '../endpoints/filter-fault.ts'
+import type { FilterFault } from '../endpoints/filter-faults.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import { matchedOf } from '../events/find.ts'
 import type { Explained, FilterPart } from '../routing/explain.ts'

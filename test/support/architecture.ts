@@ -76,7 +76,7 @@ export const PURE = [
   'src/endpoints/filter.ts',
   'src/endpoints/filter-calls.ts',
   'src/endpoints/filter-check.ts',
-  'src/endpoints/filter-faults.ts',
+  'src/endpoints/filter-words.ts',
   'src/endpoints/filter-language.ts',
   'src/endpoints/filter-meter.ts',
   'src/endpoints/filter-patterns.ts',

@@ -1,6 +1,6 @@
 import type { EndpointId } from '../../../schema/ids.ts'
 import { type CredentialSettings, findCredentials } from '../../endpoints/credentials.ts'
-import { findFilterFaults } from '../../endpoints/filter-fault.ts'
+import { findFilterFaults } from '../../endpoints/filter-faults.ts'
 import { type EndpointFilterInput, findEndpoints, listEndpoints } from '../../endpoints/find.ts'
 import type { EndpointSettings } from '../../endpoints/input.ts'
 import {
