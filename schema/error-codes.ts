@@ -6,6 +6,8 @@ export const ERROR_CODES = {
   INVALID_INPUT: 'A value is missing, malformed, too long or out of range; `path` names it.',
   NOT_FOUND: 'There is no such object, or it belongs to another tenant.',
   INVALID_URL: 'The URL cannot be an endpoint: the message says which rule it breaks.',
+  INVALID_FILTER:
+    'The filter is no expression that can be used: the message says what is wrong with it, and in which line and column.',
   INVALID_PAYLOAD: 'The payload is not strict JSON, is too deeply nested, or holds text that is not valid Unicode.',
   PAYLOAD_TOO_LARGE: 'The payload is larger than POSTRIDER_MAX_PAYLOAD_BYTES.',
   NUMBER_WOULD_CHANGE:

@@ -23,7 +23,7 @@ export const events = postrider.table(
     routedAt: moment('routed_at'),
     /** Since when routing it fails by our own fault; it is tried again now and then. */
     parkedAt: moment('parked_at'),
-    /** Whether any endpoint wanted it; null before it is routed. */
+    /** False: no endpoint wanted it when it was routed. Of others null, or true where that was found out later. */
     matched: boolean('matched'),
     /** Where its payload does not satisfy the schema of its type, which only warns of that; null when it does. */
     schemaFaults: jsonb('schema_faults').$type<SchemaFault[]>(),

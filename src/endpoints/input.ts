@@ -3,9 +3,11 @@ import type { endpoints } from '../../schema/tables/endpoints.ts'
 import { checkUrl, type UrlRules } from '../egress/url-rules.ts'
 import { NUL, type NumberRange, type Optional, readNumber, readText, readWhole, wrong } from '../input.ts'
 import { readAll } from '../mistake.ts'
+import { checkFilter } from './filter.ts'
 import { readPatterns } from './matching.ts'
 import { type RetryPolicyInput, readRetryPolicy } from './retry-schedule.ts'
 import { readSigning, type SigningInput } from './signing.ts'
+import { type PinInput, readListened, readPins } from './wishes.ts'
 
 /** What a caller may set. In an update, absent is unchanged and null back to the default. */
 export type EndpointSettings = {
@@ -14,6 +16,9 @@ export type EndpointSettings = {
   eventTypes?: Optional<readonly string[]>
   format?: Optional<PayloadFormat>
   signing?: Optional<SigningInput>
+  channels?: Optional<readonly string[]>
+  filter?: Optional<string>
+  versions?: Optional<readonly PinInput[]>
   method?: Optional<HttpMethod>
   retry?: Optional<RetryPolicyInput>
   timeoutSeconds?: Optional<number>
@@ -32,6 +37,9 @@ export type EndpointColumns = Pick<
   | 'signsStandard'
   | 'signsEd25519'
   | 'alsoSigns'
+  | 'channels'
+  | 'filter'
+  | 'versions'
   | 'method'
   | 'retryPolicy'
   | 'timeoutSeconds'
@@ -61,6 +69,9 @@ export function readSettings(
     description: () =>
       ifGiven(input.description, (text) => (text === null ? null : readText(text, at('description'), DESCRIPTION))),
     eventTypes: () => ifGiven(input.eventTypes, (patterns) => readPatterns(patterns, at('eventTypes'))),
+    channels: () => ifGiven(input.channels, (names) => names && readListened(names, at('channels'))),
+    filter: () => ifGiven(input.filter, (text) => (text === null ? null : checkFilter(text, at('filter')))),
+    versions: () => ifGiven(input.versions, (pins) => pins && readPins(pins, at('versions'))),
     format: () => ifGiven(input.format, (format) => format ?? 'ENVELOPE'),
     signing: () => readSigning(input.signing, at('signing')),
     method: () => ifGiven(input.method, (method) => method ?? 'POST'),

@@ -16,6 +16,7 @@ import { inReach } from '../tenants/reach.ts'
 import { finishDeletion } from './cancel.ts'
 import { type CredentialSettings, readCredentials, saveCredentials } from './credentials.ts'
 import { eraseSealed } from './erase-sealed.ts'
+import { forgetFaults } from './filter-faults.ts'
 import { type Endpoint, endpointNotFound } from './find.ts'
 import {
   type EndpointColumns,
@@ -168,6 +169,7 @@ async function change(
       .set({ ...changes, updatedAt: now })
       .where(eq(endpoints.id, id))
       .returning()
+    if (settings.filter !== undefined && settings.filter !== before.filter) await forgetFaults(tx, id)
     const told = await also?.(tx, { before, after: after as Endpoint })
     const details = { ...differences(before, settings), ...told }
     await recordAction(tx, viewer, { ...about(action, before), details }, now)

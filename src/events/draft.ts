@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { newId, type TenantId } from '../../schema/ids.ts'
+import { checkChannel } from '../endpoints/wishes.ts'
 import { checkPublishable } from '../event-types/names.ts'
 import { NUL, type Optional, readText, wrong } from '../input.ts'
-import { readAll } from '../mistake.ts'
+import { readAll, readEach } from '../mistake.ts'
 import { payloadText } from './payload.ts'
 import type { NewEvent } from './write.ts'
 
@@ -52,14 +53,8 @@ function readShort(text: Optional<string>, path: readonly string[], what: string
   return text === null || text === undefined ? null : readText(text, path, { what, least: 1, most, ...NUL })
 }
 
-const CHANNEL = /^[A-Za-z0-9_.:-]{1,128}$/
-
 function checkChannels(channels: readonly string[], path: readonly string[]): readonly string[] {
   if (channels.length > 16) throw wrong(path, 'At most 16 channels are allowed.')
-  channels.forEach((channel, index) => {
-    if (CHANNEL.test(channel)) return
-    const message = 'A channel has 1 to 128 letters, digits, "_", ".", ":" or "-".'
-    throw wrong([...path, String(index)], message)
-  })
+  readEach(channels, (channel, index) => checkChannel(channel, [...path, String(index)]))
   return channels
 }

@@ -1,4 +1,4 @@
-import { and, eq, inArray } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, ne, or, type SQL } from 'drizzle-orm'
 import type { EventId } from '../../schema/ids.ts'
 import { eventPayloads, events } from '../../schema/tables/events.ts'
 import { readPatterns } from '../endpoints/matching.ts'
@@ -12,7 +12,7 @@ import { inReach } from '../tenants/reach.ts'
 
 export type Event = typeof events.$inferSelect
 
-export type EventFilterInput = TimeRangeInput & { types?: Optional<readonly string[]> }
+export type EventFilterInput = TimeRangeInput & { types?: Optional<readonly string[]>; matched?: Optional<boolean> }
 
 /** The events among these ids that can be seen. Without payloads: they stand apart. */
 export async function findEvents(orm: Orm, reach: Reach, ids: readonly EventId[]): Promise<Event[]> {
@@ -51,6 +51,7 @@ export async function listEvents(
       and(
         inReach(events.tenantId, reach),
         types === null ? undefined : typeCondition(events.type, types),
+        matchedCondition(filter?.matched),
         ...idsWithin(events.id, readTimeRange(filter, ['filter'])),
         ...pageBounds(events.id, page),
       ),
@@ -58,4 +59,17 @@ export async function listEvents(
     .orderBy(pageOrder(events.id, page))
     .limit(pageLimit(page))
   return toPage(rows, page)
+}
+
+/** Whether any endpoint wanted an event; null before it is routed. What was expunged before that has never been asked about. */
+export function matchedOf({ matched, routedAt, expungedAt }: Event): boolean | null {
+  if (routedAt === null || routedAt.getTime() === expungedAt?.getTime()) return null
+  return matched !== false
+}
+
+function matchedCondition(matched: boolean | null | undefined): SQL | undefined {
+  if (matched === null || matched === undefined) return undefined
+  if (!matched) return eq(events.matched, false)
+  const asked = or(isNull(events.expungedAt), ne(events.expungedAt, events.routedAt))
+  return and(isNotNull(events.routedAt), or(isNull(events.matched), eq(events.matched, true)), asked)
 }

@@ -17,6 +17,8 @@ export type { PublishInput } from './draft.ts'
 export type Published = { eventId: Draft['id']; duplicate: boolean }
 
 export type Publisher = {
+  /** What `publish` would write, when nothing is wrong with it. Throws `Mistake`, with a path that starts at `path`. */
+  draft(input: PublishInput, path: readonly string[]): Draft
   /** Writes one event. When it returns, the event and its routing survive any crash. Throws `Mistake`, or `Unavailable`. */
   publish(input: PublishInput): Promise<Published>
   /** Writes up to 500 events; each succeeds or fails for itself. Same order as the inputs. */
@@ -72,6 +74,7 @@ export function createPublisher(parts: PublisherContext): Publisher {
   }
 
   return {
+    draft: (input, path) => draftEvent(input, path, context.clock.now(), context.maxPayloadBytes),
     async publish(input) {
       const draft = draftEvent(input, ['input'], context.clock.now(), context.maxPayloadBytes)
       const [result] = await write([draft])

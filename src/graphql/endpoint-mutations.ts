@@ -51,9 +51,22 @@ const RetryPolicyInput = builder.inputType('RetryPolicyInput', {
   }),
 })
 
+const EventTypePinInput = builder.inputType('EventTypePinInput', {
+  description: 'The one version of an event type that an endpoint can read.',
+  fields: (t) => ({
+    eventType: t.string({ required: true, description: 'The event type, like `invoice.paid`, without wildcards.' }),
+    version: t.string({ required: true, description: 'The version, like `2026-11-01`; up to 64 characters.' }),
+  }),
+})
+
 const EVENT_TYPES =
   'The event types it wants, up to 100: names like `invoice.paid`, `invoice.*` (any depth below `invoice`, not `invoice` itself), or `*`.'
 const OPERATIONAL = '`endpoint.*` and `delivery.*` only come where they are named, but for the tenant `operations`.'
+const CHANNELS = 'The channels it listens to, up to 100, like `["eu"]`: an event must carry one of them.'
+const FILTER =
+  'What must hold of an event besides, in CEL over `type`, `version`, `channels`, `payload` and `tenant`, up to 4096 characters: `payload.amount > 100 && payload.currency in ["EUR", "CHF"]`. Where it cannot be evaluated, because a field is missing or of another kind, the event does not go there: `filterFault` tells. See docs/filters.md.'
+const VERSIONS =
+  'The one version of a type that it can read, up to 100 of them: of those types it gets events of that very version only, and none without a version.'
 const RETRY_DEFAULT = 'nine retries, after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h'
 
 const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
@@ -69,6 +82,9 @@ const EndpointCreateInput = builder.inputType('EndpointCreateInput', {
     eventTypes: t.stringList({ description: `${EVENT_TYPES} Absent: every type. ${OPERATIONAL}` }),
     format: t.field(SIGNING_FIELDS.format),
     signing: t.field(SIGNING_FIELDS.signing),
+    channels: t.stringList({ description: `${CHANNELS} Absent: any.` }),
+    filter: t.string({ description: `${FILTER} Absent: none.` }),
+    versions: t.field({ type: [EventTypePinInput], description: `${VERSIONS} Absent: every version.` }),
     method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Default: POST.' }),
     secret: t.string({
       description:
@@ -110,6 +126,9 @@ const EndpointUpdateInput = builder.inputType('EndpointUpdateInput', {
     eventTypes: t.stringList({ description: `${EVENT_TYPES} Null: every type. ${OPERATIONAL}` }),
     format: t.field(SIGNING_FIELDS.format),
     signing: t.field(SIGNING_FIELDS.signing),
+    channels: t.stringList({ description: `${CHANNELS} Null: any.` }),
+    filter: t.string({ description: `${FILTER} Null: none.` }),
+    versions: t.field({ type: [EventTypePinInput], description: `${VERSIONS} Null: every version.` }),
     method: t.field({ type: HttpMethodEnum, description: 'The HTTP method. Null: POST.' }),
     headers: t.field(CREDENTIAL_FIELDS.update.headers),
     credentials: t.field(CREDENTIAL_FIELDS.update.credentials),

@@ -23,6 +23,7 @@ import type {
   SignatureScheme,
   SigningKeyState,
 } from '../../schema/states.ts'
+import type { Refusal } from '../endpoints/decide.ts'
 import type { SkipReason } from '../replays/count.ts'
 import type { ReplayWarning } from '../replays/preview.ts'
 import { builder } from './builder.ts'
@@ -180,6 +181,15 @@ export const DeliveryWaitEnum = enumType<DeliveryWait>(
   },
 )
 
+export const RoutingRefusalEnum = enumType<Refusal>('RoutingRefusal', 'Why an endpoint does not get an event.', {
+  TEST_EVENT: 'The event is a test: it goes to the one endpoint that it was made for.',
+  EVENT_TYPE: 'It does not want this type; `*` and an absent list do not mean `endpoint.*` and `delivery.*`.',
+  CHANNEL: 'The event carries none of the channels that it listens to.',
+  VERSION: 'It is pinned to another version of this type; an event without a version is none of them.',
+  FILTER: 'Its filter does not hold.',
+  FILTER_FAULT: 'Its filter could not be evaluated: `fault` says why. That counts as no match.',
+})
+
 export const ReplayStateEnum = enumType<ReplayState>('ReplayState', 'How far a replay is.', {
   RUNNING: 'It hands deliveries over, or waits for room at their endpoints.',
   COMPLETED: 'Everything is handed over: sent, about to be, or waiting for a paused or disabled endpoint.',
@@ -203,6 +213,8 @@ export const ReplayWarningEnum = enumType<ReplayWarning>('ReplayWarningCode', 'W
   ENDPOINT_DISABLED: 'Some go to disabled endpoints, and wait until those are resumed.',
   PENDING_LEFT_ALONE: 'Some are on their way already.',
   UNBOUNDED: 'No `since` bounds it: it goes back to the oldest that is kept.',
+  FILTERED:
+    'The endpoint has a filter, which is asked of each event when it is brought: fewer may be sent than were counted.',
   PARTLY_DROPPED: 'It begins before what is kept: that part is gone.',
 })
 

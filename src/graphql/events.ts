@@ -93,7 +93,7 @@ builder.objectFields(EventRef, (t) => ({
   ),
 }))
 
-const EventPublishInput = builder.inputType('EventPublishInput', {
+export const EventPublishInput = builder.inputType('EventPublishInput', {
   description: 'An event to publish.',
   fields: (t) => ({
     tenant: t.string({ description: 'The key of the tenant it belongs to. Absent: the API key’s own, or `default`.' }),
@@ -108,6 +108,10 @@ const EventPublishInput = builder.inputType('EventPublishInput', {
     }),
     payloadJson: t.string({ description: 'The same as JSON text; its very bytes are delivered.' }),
     version: t.string({ description: 'The version of the type, like `2026-11-01`; up to 64 characters.' }),
+    channels: t.stringList({
+      description:
+        'What it carries besides its type, up to 16 of up to 128 letters, digits, `_`, `.`, `:` or `-`, like `["eu", "vip"]`: endpoints with `channels` get those that carry one of theirs.',
+    }),
     orderingKey: t.string({
       description:
         'What it is about, up to 256 characters, like `customer_42`: endpoints with `ordering: PER_KEY` get events of one key in their order.',
@@ -208,6 +212,10 @@ const EventFilter = builder.inputType('EventFilter', {
   description: 'Which events to list: AND between the fields, OR inside each.',
   fields: (t) => ({
     types: t.stringList({ description: 'Of one of these types: names, `invoice.*` or `*`.' }),
+    matched: t.boolean({
+      description:
+        'Whether any endpoint wanted them: `false` finds those that went nowhere. What is not routed yet is in neither.',
+    }),
     since: t.field({ type: 'DateTime', description: 'Accepted at this moment or later.' }),
     until: t.field({ type: 'DateTime', description: 'Accepted before this moment.' }),
   }),

@@ -188,6 +188,9 @@ export const LIST_SIZES: Record<string, number> = {
   states: 4,
   skips: 3,
   warnings: 5,
+  routing: 500,
+  routingExplain: 500,
+  versions: 100,
 }
 /**
  * Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. One
@@ -203,6 +206,10 @@ export const WEIGHTS: Record<string, number> = {
   eventTypes: 10,
   scopes: 4,
   path: 5,
+  channels: 10,
+  filter: 4,
+  routing: 5000,
+  routingExplain: 5000,
   replayPreview: 10_000,
   replayStart: 10_000,
   // Up to 500 events each.

@@ -45,6 +45,7 @@ export function createLoaders(
     tenant: byId((ids: readonly TenantId[]) => tenants.byIds(reach, ids)),
     endpoint: byId((ids: readonly EndpointId[]) => endpoints.byIds(reach, ids)),
     endpointCredentials: byId((ids: readonly EndpointId[]) => endpoints.credentials(reach, ids)),
+    filterFault: byId((ids: readonly EndpointId[]) => endpoints.filterFaults(reach, ids)),
     event: byId((ids: readonly EventId[]) => events.byIds(reach, ids)),
     payload: byId((ids: readonly EventId[]) => events.payloads(reach, ids)),
     delivery: byId((ids: readonly DeliveryId[]) => deliveries.byIds(reach, ids)),

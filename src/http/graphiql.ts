@@ -173,9 +173,36 @@ mutation StartReplay {
 }
 `
 
+const EXPLAIN = `# 7 · Who would get it, and why not?
+#
+${KEY}
+# Nothing is published. Event.routing says the same of an
+# event that was; eventRoute sends it where it was missed.
+
+query WhoGetsIt {
+  routingExplain(event: {
+    type: "invoice.paid"
+    payload: { invoice: "in_1", amount: "49.00", currency: "EUR" }
+    channels: ["eu"]
+  }) {
+    endpoint {
+      url
+      state
+      filter
+    }
+    matches
+    refusal
+    fault
+    filterPart {
+      text
+    }
+  }
+}
+`
+
 // Header values are ASCII: a placeholder with "…" would fail in the browser before anything is sent.
 const headers = JSON.stringify({ Authorization: 'Bearer prk_your_key' }, null, 2)
-const TABS = [CREATE, WATCH, PUBLISH, WHY, RETRY, REPLAY].map((query) => ({ query, headers }))
+const TABS = [CREATE, WATCH, PUBLISH, WHY, RETRY, REPLAY, EXPLAIN].map((query) => ({ query, headers }))
 
 /** The page begins with a tab for each step from the first endpoint to a replay. */
 export const GRAPHIQL_OPTIONS = {

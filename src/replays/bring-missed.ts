@@ -1,15 +1,18 @@
 import { randomUUID } from 'node:crypto'
-import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId } from '../../schema/ids.ts'
+import { type DeliveryId, deliveryIdOf, type EventId } from '../../schema/ids.ts'
 import { createDeliveries, knownDeliveries } from '../deliveries/create.ts'
-import { wants } from '../endpoints/matching.ts'
+import type { Wishes } from '../endpoints/decide.ts'
 import type { Tx } from '../postgres/client.ts'
 import { boundsOf } from '../postgres/time-range.ts'
+import { type DecidedRow, decideEach } from '../routing/decisions.ts'
 import { admitReplayed, type HandedOver, lockPlace, type Part, type Step, type StepContext, sendable } from './step.ts'
 
 const MOST_EVENTS = 500
 const MOST = 50
+// Of a filter: some 0.25 s. The next step goes on from there.
+const MOST_STEPS = 1_000_000
 
-type EventRow = { id: EventId; type: string }
+type EventRow = DecidedRow
 type Missing = EventRow & { delivery: DeliveryId }
 type NewMissed = HandedOver & { event: EventRow }
 
@@ -24,10 +27,10 @@ export async function bringMissed(
 ): Promise<Step | null> {
   const now = clock.now()
   const events = await readEvents(tx, part)
+  // Before anything is locked: filters may take a while.
+  const { wanted, seen } = await wantedAmong(tx, part, events, part.tenantId === operationsTenantId)
   const place = await lockPlace(tx, part.endpointId, MOST, now)
   if (place === null) return null
-  const patterns = await readPatterns(tx, part.endpointId)
-  const wanted = events.filter(({ type }) => wants(patterns, type, part.tenantId === operationsTenantId))
   const missing = await withoutDelivery(tx, part, wanted)
   const { room, allowance } = place
   const most = room.tickets + room.waiting
@@ -51,23 +54,40 @@ export async function bringMissed(
   const created = kept.filter(({ delivery }) => ids.has(delivery))
   await admitReplayed(tx, tickets, part.endpointId, place, created, now)
   const crowded = missing.length > most
-  const position = (crowded ? chosen.at(-1)?.event.id : events.at(-1)?.id) ?? part.position
-  return { redelivered: created.length, position, left: crowded || events.length === MOST_EVENTS, crowded }
+  const position = (crowded ? chosen.at(-1)?.event.id : seen.at(-1)?.id) ?? part.position
+  const left = crowded || events.length === MOST_EVENTS || seen.length < events.length
+  return { redelivered: created.length, position, left, crowded }
 }
 
 /** Those that have been routed: what has not gets its delivery from there. */
 function readEvents(tx: Tx, { tenantId, position, upTo }: Part): Promise<EventRow[]> {
   return tx<EventRow[]>`
-    select id, type from postrider.events event
+    select id, tenant_id as "tenantId", type, version, channels from postrider.events event
     where tenant_id = ${tenantId} and id > ${position} and id <= ${upTo} and not is_test and routed_at is not null
       and not exists (select from postrider.lane_outbox where event_id = event.id)
     order by id limit ${MOST_EVENTS}`
 }
 
-async function readPatterns(tx: Tx, endpoint: EndpointId): Promise<string[] | null> {
-  const [row] = await tx<{ patterns: string[] | null }[]>`
-    select event_types as patterns from postrider.endpoints where id = ${endpoint}`
-  return row?.patterns ?? null
+/** The events that the endpoint wants as it is now, decided as when they are routed: among those that it has come to. */
+async function wantedAmong(
+  tx: Tx,
+  { endpointId }: Part,
+  events: readonly EventRow[],
+  operations: boolean,
+): Promise<{ wanted: EventRow[]; seen: EventRow[] }> {
+  const endpoints = await tx<Wishes[]>`
+    select event_types as "eventTypes", channels, versions, filter from postrider.endpoints where id = ${endpointId}`
+  const wanted: EventRow[] = []
+  const seen: EventRow[] = []
+  let steps = 0
+  const asked = { candidates: () => endpoints, operations: () => operations, putOff: () => steps > MOST_STEPS }
+  for await (const decided of decideEach(tx, events, asked)) {
+    if (decided.putOff) break
+    steps += decided.steps
+    seen.push(decided.event)
+    if (decided.matching.length > 0) wanted.push(decided.event)
+  }
+  return { wanted, seen }
 }
 
 async function withoutDelivery(tx: Tx, { endpointId }: Part, wanted: readonly EventRow[]): Promise<Missing[]> {

@@ -4,7 +4,7 @@ import type { DeliveryState, EndpointState } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { StoredSelection } from '../../schema/tables/replays.ts'
 import { deliveryCondition } from '../deliveries/find.ts'
-import { wants } from '../endpoints/matching.ts'
+import { refusalWithoutPayload, type Wishes } from '../endpoints/decide.ts'
 import type { Orm } from '../postgres/client.ts'
 import { keptSince, type Retention } from '../postgres/days.ts'
 import type { Scans } from '../postgres/scans.ts'
@@ -21,6 +21,8 @@ export type Counted = {
   skipped: SkipReason | null
   count: number
   oldest: string
+  /** Whether the endpoint's filter decides about them as well: so many are not sent, and nobody knows how many before. */
+  filtered?: boolean
 }
 
 /** `keptFrom`: what is older has no payload any more. */
@@ -72,11 +74,12 @@ async function countMissed(
   { endpointId }: Missed,
   { from, upTo, keptFrom }: KeptBounds,
 ): Promise<Counted[]> {
-  const rows = await orm.execute<Counted & { type: string; patterns: string[] | null }>(sql`
-    select endpoint.id as "endpointId", endpoint.state as "endpointState", endpoint.event_types as patterns, null as state,
-      case when is_gone then 'PAYLOAD_GONE' end as skipped, type, count, oldest
+  const rows = await orm.execute<Counted & Wishes & { type: string; version: string | null; carried: string[] }>(sql`
+    select endpoint.id as "endpointId", endpoint.state as "endpointState", endpoint.event_types as "eventTypes",
+      endpoint.channels, versions, filter, null as state, case when is_gone then 'PAYLOAD_GONE' end as skipped,
+      type, version, carried, count, oldest
     from (
-      select type, count(*)::int, min(id::text) as oldest, id < ${keptFrom} or expunged_at is not null as is_gone
+      select type, version, event.channels as carried, count(*)::int, min(id::text) as oldest, id < ${keptFrom} or expunged_at is not null as is_gone
       from postrider.events event
       where tenant_id = ${tenant} and id between ${from} and ${upTo} and not is_test and routed_at is not null
         and not exists (select from postrider.lane_outbox where event_id = event.id)
@@ -84,9 +87,15 @@ async function countMissed(
           select from postrider.deliveries
           where endpoint_id = ${endpointId} and event_id = event.id and deliveries.id between ${from} and ${upTo}
         )
-      group by type, is_gone
+      group by type, version, event.channels, is_gone
     ) missed join postrider.endpoints endpoint on endpoint.id = ${endpointId}`)
-  return rows.filter(({ patterns, type }) => wants(patterns, type, tenant === operationsTenantId))
+  const operations = tenant === operationsTenantId
+  return rows
+    .filter(({ type, version, carried, ...endpoint }) => {
+      const event = { type, version, channels: carried, isTest: false, operations }
+      return refusalWithoutPayload(event, endpoint) === null
+    })
+    .map((row) => ({ ...row, filtered: row.filter !== null }))
 }
 
 export function sumOf(counted: readonly Counted[]): number {

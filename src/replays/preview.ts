@@ -14,6 +14,7 @@ export type ReplayWarning =
   | 'PENDING_LEFT_ALONE'
   | 'UNBOUNDED'
   | 'PARTLY_DROPPED'
+  | 'FILTERED'
 
 export type ReplayPreview = {
   total: number
@@ -87,6 +88,12 @@ function warningsOf(
           code: 'UNBOUNDED',
           message:
             'Nothing bounds it at the beginning: it sends everything that is kept. Say from when, like since: "2026-03-01T08:00:00Z".',
+        }
+      : null,
+    sent.some(({ filtered }) => filtered)
+      ? {
+          code: 'FILTERED',
+          message: 'The endpoint has a filter, which is asked when they are brought: fewer than these may be wanted.',
         }
       : null,
     since !== undefined && new Date(since) < keptFrom

@@ -3,16 +3,18 @@ import type { Ordering } from '../../schema/states.ts'
 import { admitDue, lockAllowances } from '../deliveries/admit.ts'
 import { createDeliveries, knownDeliveries } from '../deliveries/create.ts'
 import { type LaneState, lockLanes, saveLanes } from '../deliveries/lanes.ts'
-import { laneOf, wants } from '../endpoints/matching.ts'
+import type { Wishes } from '../endpoints/decide.ts'
+import { laneOf } from '../endpoints/matching.ts'
 import type { Db, Sql, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { DAY_MS } from '../postgres/days.ts'
 import { again, Raced } from '../postgres/deadlock.ts'
 import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
+import { type DecidedRow, decideEach, type FilterFault, noteFaults } from './decisions.ts'
 
-type EventRow = { id: EventId; type: string; orderingKey: string | null }
-type EndpointRow = { id: EndpointId; eventTypes: string[] | null; ordering: Ordering }
+type EventRow = DecidedRow & { orderingKey: string | null }
+type EndpointRow = Wishes & { id: EndpointId; tenantId: TenantId; ordering: Ordering }
 type Match = { delivery: DeliveryId; event: EventRow; endpoint: EndpointId; lane: string | null }
 type InLane = Match & { lane: string }
 
@@ -21,6 +23,8 @@ export type LanesContext = { db: Db; tickets: Tickets; clock: Clock; operationsT
 const MOST_EVENTS = 500
 // That one transaction creates, or one event if it alone brings more: 500 events at 200 endpoints took 16 s, and everybody waited.
 const MOST_DELIVERIES = 2000
+// Of filters: some 0.25 s.
+const MOST_STEPS = 1_000_000
 
 /**
  * Puts some events of a tenant into the lanes of its ordered endpoints. One process at a time, and always all of them that are
@@ -73,7 +77,7 @@ async function routeSome(
   const now = clock.now()
   const events = await readEvents(tx, ids)
   const endpoints = await readOrderedEndpoints(tx, tenant, now)
-  const { done, matches } = matchLanes(events, endpoints, tenant === operationsTenantId)
+  const { done, matches, faults } = await matchLanes(tx, events, endpoints, tenant === operationsTenantId)
   const allowances = await lockAllowances(tx, [...new Set(matches.map(({ endpoint }) => endpoint))], now)
   const living = matches.filter(({ endpoint }) => allowances.get(endpoint)?.deleted === false)
   const known = await knownDeliveries(
@@ -92,6 +96,8 @@ async function routeSome(
   const admitted = await admitDue(tx, tickets, [...heads, ...free], now)
   const over = done === events.length ? ids : events.slice(0, done).map(({ id }) => id)
   await tx`delete from postrider.lane_outbox where event_id = any(${over as never}::uuid[])`
+  await stampMatched(tx, [...new Set(living.map(({ event }) => event.id))])
+  await noteFaults(tx, faults, now)
   return { admitted, more: queued.length === most || over.length < ids.length }
 }
 
@@ -100,7 +106,7 @@ const isInLane = (match: Match): match is InLane => match.lane !== null
 async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> {
   const { lowest, highest } = boundsOf(ids)
   const rows = await tx<EventRow[]>`
-    select id, type, ordering_key as "orderingKey" from postrider.events
+    select id, tenant_id as "tenantId", type, version, channels, ordering_key as "orderingKey" from postrider.events
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest}`
   const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
@@ -112,27 +118,49 @@ async function readEvents(tx: Tx, ids: readonly EventId[]): Promise<EventRow[]> 
  */
 function readOrderedEndpoints(tx: Tx, tenant: TenantId, now: Date): Promise<EndpointRow[]> {
   return tx<EndpointRow[]>`
-    select id, event_types as "eventTypes", ordering from postrider.endpoints
+    select id, tenant_id as "tenantId", event_types as "eventTypes", channels, versions, filter, ordering
+    from postrider.endpoints
     where tenant_id = ${tenant} and deleted_at is null
-      and (ordering <> 'NONE' or ordering_changed_at > ${new Date(now.getTime() - DAY_MS).toISOString()})`
+      and (ordering <> 'NONE' or ordering_changed_at > ${new Date(now.getTime() - DAY_MS).toISOString()})
+    order by id`
 }
 
 /** Where the first of some events go, as many of them as one transaction takes: `done` says how many. */
-function matchLanes(
+async function matchLanes(
+  tx: Tx,
   events: readonly EventRow[],
   endpoints: readonly EndpointRow[],
   operations: boolean,
-): { done: number; matches: Match[] } {
+): Promise<{ done: number; matches: Match[]; faults: FilterFault<EventRow, EndpointRow>[] }> {
   const matches: Match[] = []
-  for (const [index, event] of events.entries()) {
-    const matching = endpoints.filter(({ eventTypes }) => wants(eventTypes, event.type, operations))
-    if (index > 0 && matches.length + matching.length > MOST_DELIVERIES) return { done: index, matches }
+  const faults: FilterFault<EventRow, EndpointRow>[] = []
+  let done = 0
+  let steps = 0
+  const decided = decideEach(tx, events, {
+    candidates: () => endpoints,
+    operations: () => operations,
+    putOff: () => steps > MOST_STEPS,
+  })
+  for await (const { event, matching, faults: found, steps: taken, putOff } of decided) {
+    if (putOff || (done > 0 && matches.length + matching.length > MOST_DELIVERIES)) break
+    done++
+    steps += taken
+    faults.push(...found)
     for (const { id, ordering } of matching) {
       const lane = laneOf(ordering, event.orderingKey)
       matches.push({ delivery: deliveryIdOf(event.id, id), event, endpoint: id, lane })
     }
   }
-  return { done: events.length, matches }
+  return { done, matches, faults }
+}
+
+/** Where an endpoint was changed between this and routing, whichever came first. Elsewhere nothing is written. */
+async function stampMatched(tx: Tx, ids: readonly EventId[]): Promise<void> {
+  if (ids.length === 0) return
+  const { lowest, highest } = boundsOf(ids)
+  await tx`
+    update postrider.events set matched = true
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and (matched is false or routed_at is null)`
 }
 
 /** Appends deliveries to their lanes; returns those whose turn it is at once. */

@@ -49,6 +49,7 @@ const ROWS: Record<string, Row> = {
     variables: async ({ pendingDelivery }) => ({ id: await pendingDelivery() }),
   },
   eventExpunge: { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).event }) },
+  eventRoute: { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).event }) },
   replayStart: {
     variables: async ({ failedDelivery }) => {
       await failedDelivery()

@@ -192,6 +192,7 @@ test('GraphiQL is one page with its tabs, nothing from elsewhere, and no key', a
     '4 · Why did it fail',
     '5 · Retry',
     '6 · Replay',
+    '7 · Who would get it',
   ])
     expect(html).toContain(step)
   expect(html).not.toContain(adminKey)

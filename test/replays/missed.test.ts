@@ -106,3 +106,26 @@ describe('a replay of what an endpoint missed', () => {
     expect(await engine.db.sql`select from postrider.replays`).toEqual([])
   })
 })
+
+test('a replay of what an endpoint missed asks its channels, versions and filter', async () => {
+  const { engine, young, missed, preview, start, ended, quiet } = await younger()
+  const inputs = [0, 1, 2, 3].map((n) => ({
+    tenantId: engine.tenantId,
+    type: 'user.created',
+    version: n === 0 ? '1' : '2',
+    channels: n === 1 ? [] : ['eu'],
+    payload: { n },
+  }))
+  await engine.publisher.publishBatch(inputs)
+  await eventually(async () => {
+    expect(await engine.db.sql`select from postrider.events where routed_at is null`).toEqual([])
+  })
+  await engine.change(young, { state: 'PAUSED', channels: ['eu'], versions: { 'user.created': '2' } })
+  // Routed while it wanted everything: as if it had not.
+  await engine.db.sql`delete from postrider.deliveries where endpoint_id = ${young}`
+  expect(await preview({ missed })).toMatchObject({ toRedeliver: 2, warnings: [{ code: 'ENDPOINT_PAUSED' }] })
+  await engine.change(young, { state: 'ACTIVE', filter: 'payload.n != 2' })
+  expect(await preview({ missed })).toMatchObject({ toRedeliver: 2, warnings: [{ code: 'FILTERED' }] })
+  expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', total: 2, redelivered: 1 })
+  expect(await quiet(young)).toMatchObject([{ state: 'DELIVERED', eventType: 'user.created' }])
+})

@@ -75,7 +75,18 @@ export const PURE = [
   'src/endpoints/retry-schedule.ts',
   'src/endpoints/signing-secret.ts',
   'src/endpoints/key-pair.ts',
+  'src/endpoints/wishes.ts',
+  'src/endpoints/decide.ts',
   'src/endpoints/filter.ts',
+  'src/endpoints/filter-calls.ts',
+  'src/endpoints/filter-check.ts',
+  'src/endpoints/filter-words.ts',
+  'src/endpoints/filter-language.ts',
+  'src/endpoints/filter-meter.ts',
+  'src/endpoints/filter-patterns.ts',
+  'src/endpoints/filter-text.ts',
+  'src/endpoints/filter-times.ts',
+  'src/endpoints/filter-values.ts',
   'src/endpoints/health.ts',
   'src/events/payload.ts',
   'src/attempts/filter.ts',
@@ -95,7 +106,15 @@ export const PURE = [
   'src/replays/room.ts',
 ]
 
-const PURE_PACKAGES = ['node:crypto', 'node:buffer', 'node:net', 'ipaddr.js']
+const PURE_PACKAGES = [
+  'node:crypto',
+  'node:buffer',
+  'node:net',
+  'ipaddr.js',
+  '@bufbuild/cel',
+  '@bufbuild/protobuf',
+  '@bufbuild/re2',
+]
 const CHANCE = [
   'randomBytes',
   'randomUUID',

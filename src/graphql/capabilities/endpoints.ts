@@ -1,5 +1,6 @@
 import type { EndpointId } from '../../../schema/ids.ts'
 import { type CredentialSettings, findCredentials } from '../../endpoints/credentials.ts'
+import { findFilterFaults } from '../../endpoints/filter-faults.ts'
 import { type EndpointFilterInput, findEndpoints, listEndpoints } from '../../endpoints/find.ts'
 import type { EndpointSettings } from '../../endpoints/input.ts'
 import {
@@ -37,6 +38,7 @@ export function endpointCapabilities(parts: CapabilityParts) {
       return listEndpoints(orm, await resolveReach(scope, viewer, tenant, ['tenant']), filter, readPage(page))
     },
     byIds: (reach: Reach, ids: readonly EndpointId[]) => findEndpoints(orm, reach, ids),
+    filterFaults: (reach: Reach, ids: readonly EndpointId[]) => findFilterFaults(orm, reach, ids),
     credentials: (reach: Reach, ids: readonly EndpointId[]) => findCredentials(orm, reach, ids),
   }
 }

@@ -1,9 +1,11 @@
 import { type EventId, publicId, type TenantId } from '../../../schema/ids.ts'
-import { type EventFilterInput, findEvents, findPayloads, listEvents } from '../../events/find.ts'
+import { type Event, type EventFilterInput, findEvents, findPayloads, listEvents } from '../../events/find.ts'
 import { batchTooLarge, MOST_PER_BATCH, type Published, type PublishInput } from '../../events/publish.ts'
 import { Mistake, moved } from '../../mistake.ts'
 import { type PageInput, readPage } from '../../postgres/keyset.ts'
 import { expungeEvent } from '../../retention/expunge.ts'
+import { explainDraft, explainEvent } from '../../routing/explain.ts'
+import { routeAgain } from '../../routing/route-again.ts'
 import type { Reach, Viewer } from '../../tenants/access.ts'
 import { resolveReach, resolveTenant } from '../../tenants/find.ts'
 import { known } from './known.ts'
@@ -33,6 +35,16 @@ export function eventCapabilities(parts: CapabilityParts) {
       parts.log.info({ event: publicId('evt', id) }, 'Expunged an event')
       return id
     },
+    async route(viewer: Viewer, text: string): Promise<{ eventId: EventId; deliveriesCreated: number }> {
+      const eventId = known('evt', text)
+      return { eventId, deliveriesCreated: await routeAgain(parts, viewer, eventId) }
+    },
+    async explain(viewer: Viewer, { tenant, ...input }: EventInput, endpointIds: readonly string[] | null | undefined) {
+      const tenantId = await resolveTenant(scope, viewer, tenant, ['event', 'tenant'])
+      return explainDraft(parts, { ...input, tenantId } as PublishInput, endpointIds)
+    },
+    routing: (event: Event, endpointIds: readonly string[] | null | undefined) =>
+      explainEvent(parts, event, endpointIds),
     async list(viewer: Viewer, tenant: TenantKey, filter: EventFilterInput | null | undefined, page: PageInput) {
       const reach = await resolveReach(scope, viewer, tenant, ['tenant'])
       return scan(parts, reach, filter, (orm) => listEvents(orm, reach, filter, readPage(page)))
