@@ -6,6 +6,7 @@ import { parseProxy } from './egress/proxy-url.ts'
 import { createEgress, type EgressOptions } from './egress/request.ts'
 import { parseHosts, type UrlRules } from './egress/url-rules.ts'
 import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
+import { createCatalogue } from './event-types/catalogue.ts'
 import { createPublisher } from './events/publish.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
 import { buildSchema } from './graphql/schema.ts'
@@ -168,7 +169,9 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
   const { db, queue, epoch, wake, clock } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
-  const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
+  const catalogue = createCatalogue({ ...common, sql: db.sql, refusesUnknown: config.unknownEventTypes === 'refuse' })
+  onEnd(() => catalogue.close())
+  const publisher = createPublisher({ ...common, catalogue, maxPayloadBytes, idempotencyHours })
   const feed = createFeed({ ...common, epoch })
   onEnd(() => feed.close())
   const replayProgress = createReplayProgress(common)

@@ -24,6 +24,8 @@ export type Config = {
   allowedOrigins: string[]
   introspection: boolean
   graphiql: boolean
+  /** What becomes of events whose type is not in the catalogue. */
+  unknownEventTypes: 'accept' | 'refuse'
   maxPayloadBytes: number
   idempotencyHours: number
   /** Operations a second with one key, in one process; null: as many as it likes. */
@@ -97,6 +99,7 @@ const variables = z.object({
   POSTRIDER_ALLOWED_ORIGINS: z.string().default(''),
   POSTRIDER_INTROSPECTION: flag(true),
   POSTRIDER_GRAPHIQL: flag(true),
+  POSTRIDER_UNKNOWN_EVENT_TYPES: z.enum(['accept', 'refuse'], { error: 'must be accept or refuse' }).default('accept'),
   POSTRIDER_MAX_PAYLOAD_BYTES: whole(262_144, 1024, 1_048_576),
   POSTRIDER_IDEMPOTENCY_HOURS: whole(24, 1, 24 * 30),
   POSTRIDER_RATE_LIMIT: number(1, 1_000_000).optional(),
@@ -190,6 +193,7 @@ function toConfig(env: z.infer<typeof variables>, allowedOrigins: string[]): Con
     allowedOrigins,
     introspection: env.POSTRIDER_INTROSPECTION,
     graphiql: env.POSTRIDER_GRAPHIQL,
+    unknownEventTypes: env.POSTRIDER_UNKNOWN_EVENT_TYPES,
     maxPayloadBytes: env.POSTRIDER_MAX_PAYLOAD_BYTES,
     idempotencyHours: env.POSTRIDER_IDEMPOTENCY_HOURS,
     rateLimit: env.POSTRIDER_RATE_LIMIT ?? null,

@@ -42,6 +42,7 @@ test('an empty environment is a whole configuration', () => {
     allowedOrigins: [],
     introspection: true,
     graphiql: true,
+    unknownEventTypes: 'accept',
     maxPayloadBytes: 262_144,
     idempotencyHours: 24,
     rateLimit: null,

@@ -11,7 +11,7 @@ import {
 } from '../../schema/states.ts'
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { Endpoint } from '../endpoints/find.ts'
-import { typeCondition } from '../endpoints/type-condition.ts'
+import { typeCondition } from '../event-types/type-condition.ts'
 import { readEventTypes, readIds, readList, readTimeRange, type TimeRangeInput } from '../events/filter-fields.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'

@@ -1,7 +1,7 @@
 import { and, eq, inArray } from 'drizzle-orm'
 import type { EventId } from '../../schema/ids.ts'
 import { eventPayloads, events } from '../../schema/tables/events.ts'
-import { typeCondition } from '../endpoints/type-condition.ts'
+import { typeCondition } from '../event-types/type-condition.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { idsWithin } from '../postgres/time-range.ts'

@@ -1,4 +1,5 @@
 import { type EventId, publicId, timeOf } from '../../schema/ids.ts'
+import type { PublishWarning } from '../event-types/verdict.ts'
 import type { Event } from '../events/find.ts'
 import type { Published } from '../events/publish.ts'
 import { Mistake, mistakesIn } from '../mistake.ts'
@@ -7,6 +8,7 @@ import { builder } from './builder.ts'
 import { type Answer, payloadOf, userError } from './errors.ts'
 import { find } from './loaders.ts'
 import { DeliveryConnection, DeliveryRef, EventConnection, EventRef, NodeRef, TenantRef } from './refs.ts'
+import { PublishWarningRef, SchemaFaultRef } from './schema-faults.ts'
 import { selectsOnly } from './selection.ts'
 import { tenantOf } from './tenants.ts'
 import { USER_ERRORS, UserErrorRef } from './user-error.ts'
@@ -74,6 +76,12 @@ builder.objectFields(EventRef, (t) => ({
     nullable: true,
     description:
       'Since when it cannot be routed by a fault of ours, which is in the log; it is tried again and again, at least once an hour. Null when all is well.',
+  }),
+  schemaFaults: t.field({
+    type: [SchemaFaultRef],
+    description:
+      'Where its payload does not satisfy the schema of its type, which has `validation: WARN`: at most ten; none when it does, or was not asked.',
+    resolve: ({ schemaFaults }) => schemaFaults ?? [],
   }),
   expungedAt: t.expose('expungedAt', {
     type: 'DateTime',
@@ -143,6 +151,11 @@ const EventPublishPayload = builder.objectRef<Answer<Published>>('EventPublishPa
       description:
         'Whether its idempotency key was used before: then `event` is the first one, and nothing was published. Null when refused.',
     }),
+    warnings: t.field({
+      type: [PublishWarningRef],
+      description: 'What the catalogue has to say about it, at most five; none when all is well, or it was refused.',
+      resolve: ({ warnings }) => (warnings ?? []) as PublishWarning[],
+    }),
     userErrors: t.expose('userErrors', { type: [UserErrorRef], description: USER_ERRORS }),
   }),
 })
@@ -179,7 +192,7 @@ const EventExpungePayload = builder.objectRef<Answer<{ eventId: EventId }>>('Eve
 
 function answerOf(result: Published | Mistake): Answer<Published> {
   return result instanceof Mistake
-    ? { eventId: null, duplicate: null, userErrors: mistakesIn(result).map(userError) }
+    ? { eventId: null, duplicate: null, warnings: null, userErrors: mistakesIn(result).map(userError) }
     : { ...result, userErrors: [] }
 }
 
@@ -191,7 +204,7 @@ builder.mutationFields((t) => ({
     authScopes: { publish: true },
     args: { input: t.arg({ type: EventPublishInput, required: true, description: 'The event.' }) },
     resolve: (_, { input }, { viewer, events }) =>
-      payloadOf(['eventId', 'duplicate'], () => events.publish(viewer, input)),
+      payloadOf(['eventId', 'duplicate', 'warnings'], () => events.publish(viewer, input)),
   }),
   eventPublishBatch: t.field({
     type: EventPublishBatchPayload,

@@ -3,7 +3,15 @@ import type { Log } from '../log.ts'
 import type { Sql } from '../postgres/client.ts'
 
 /** What there may be news of. */
-export type Topic = 'outbox' | 'deliver' | 'promote' | 'attempts' | 'replays' | 'replay-progress' | 'credentials'
+export type Topic =
+  | 'outbox'
+  | 'deliver'
+  | 'promote'
+  | 'attempts'
+  | 'replays'
+  | 'replay-progress'
+  | 'credentials'
+  | 'catalogue'
 
 /**
  * Wake-ups: hints that there is something to look at. In this process at once; to the others by one debounced NOTIFY.
