@@ -17,7 +17,13 @@ const REFUSED: Record<string, string> = {
   $vocabulary: 'belongs into meta-schemas',
 }
 
-export const DIALECT = 'https://json-schema.org/draft/2020-12/schema'
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema'
+
+/** What is wrong with its `$schema`, if anything. */
+export function foreignDialect({ $schema }: SchemaObject): string | null {
+  const known = $schema === undefined || $schema === DIALECT || $schema === `${DIALECT}#`
+  return known ? null : `$schema must be ${DIALECT}, or be left out`
+}
 
 /** Looks at a schema that satisfies the meta-schema: what is wrong with it, at most five problems. */
 export function problemsOf(root: Schema): SchemaProblem[] {
@@ -45,9 +51,8 @@ type Add = (keyword: string, message: string) => void
 
 function checkRefs(root: Schema, schema: SchemaObject, every: ReadonlyMap<Schema, unknown>, add: Add): void {
   for (const [keyword, message] of Object.entries(REFUSED)) if (keyword in schema) add(keyword, message)
-  if (schema.$schema !== undefined && schema.$schema !== DIALECT && schema.$schema !== `${DIALECT}#`) {
-    add('$schema', `must be ${DIALECT}, or be left out`)
-  }
+  const dialect = foreignDialect(schema)
+  if (dialect !== null) add('$schema', dialect.slice('$schema '.length))
   if (schema.$id !== undefined && schema !== root) add('$id', 'is allowed at the top only')
   if (typeof schema.$ref !== 'string') return
   const ref = JSON.stringify(schema.$ref.slice(0, 200))

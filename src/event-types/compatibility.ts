@@ -1,5 +1,5 @@
 import { ALL_TYPES, type Count, LOWER_BOUNDS, type Place, type View, viewOf, written } from './schema-view.ts'
-import { pointerOf, type Schema } from './schema-walk.ts'
+import { pointerOf, resolveRef, type Schema } from './schema-walk.ts'
 
 /**
  * Whom a change breaks: those who read (something may come that was said not to come, or what was said to come may not), those
@@ -43,8 +43,9 @@ export function breakingChanges(before: Schema, after: Schema): BreakingChange[]
 type Comparison = { found: BreakingChange[]; compared: Map<Schema, Set<Schema>>; count: Count }
 type Path = readonly string[]
 
-function compare(comparison: Comparison, before: Place, after: Place, path: Path): void {
+function compare(comparison: Comparison, one: Place, other: Place, path: Path): void {
   const { compared, count } = comparison
+  const [before, after] = [followed(one), followed(other)]
   const known = compared.get(before.schema) ?? new Set()
   if (known.has(after.schema)) return
   if (typeof before.schema === 'object') compared.set(before.schema, known.add(after.schema))
@@ -67,6 +68,17 @@ function compare(comparison: Comparison, before: Place, after: Place, path: Path
   compareOthers(old, now, add)
   compareMembers(old, now, add, within)
   compareItems(old, now, add, within)
+}
+
+/** What is nothing but a reference is what it leads to: a definition that many share is compared once. */
+function followed({ root, schema }: Place): Place {
+  let at = schema
+  while (typeof at === 'object' && typeof at.$ref === 'string' && Object.keys(at).length === 1) {
+    const target = resolveRef(root, at.$ref)
+    if (target === null) break
+    at = target
+  }
+  return { root, schema: at }
 }
 
 type Add = (rule: string, breaks: Broken, message: string, ...at: string[]) => void

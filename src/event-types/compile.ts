@@ -2,9 +2,9 @@ import { _, Ajv2020, type ErrorObject, type KeywordCxt } from 'ajv/dist/2020.js'
 import { fullFormats } from 'ajv-formats/dist/formats.js'
 import type { SchemaFault } from '../../schema/tables/events.ts'
 import { canonical } from './canonical.ts'
-import { MOST_PROBLEMS, problemsOf, type SchemaProblem } from './check-schema.ts'
+import { foreignDialect, MOST_PROBLEMS, problemsOf, type SchemaProblem } from './check-schema.ts'
 import { compilePattern } from './pattern.ts'
-import { everySchema, holdsSchemas, type Schema, type SchemaObject } from './schema-walk.ts'
+import { everySchema, holdsSchemas, isObject, type Schema, type SchemaObject } from './schema-walk.ts'
 
 /** Says where a parsed payload does not satisfy a schema: nothing when it does, at most ten faults when it does not. */
 export type Validator = (payload: unknown) => SchemaFault[]
@@ -63,8 +63,7 @@ const SCANS = [
 const STEPS = 'postrider-steps'
 type Steps = { steps: number; scans: boolean }
 
-const judges = { first: createAjv(false), all: createAjv(true) }
-
+/** For one schema: whatever it has compiled, an instance keeps for as long as it lives. */
 function createAjv(allErrors: boolean): Ajv2020 {
   const ajv = new Ajv2020({
     allErrors,
@@ -72,6 +71,7 @@ function createAjv(allErrors: boolean): Ajv2020 {
     logger: false,
     // Checked once, when it is saved.
     validateSchema: false,
+    meta: false,
     // What a reference leads to is a function of its own: inlined, references to references grow without end.
     inlineRefs: false,
     ownProperties: true,
@@ -103,6 +103,8 @@ function createAjv(allErrors: boolean): Ajv2020 {
 function countedPattern(source: string) {
   const { test, size } = compilePattern(source)
   return {
+    // By this text ajv tells one from another.
+    toString: () => source,
     test(text: string) {
       spend((text.length * size) / 2)
       return test(text)
@@ -137,10 +139,12 @@ const meta = new Ajv2020({ strict: false, logger: false, allErrors: true })
 
 /** What keeps a schema from being used; at most five problems. */
 export function findProblems(schema: unknown): SchemaProblem[] {
+  const dialect = isObject(schema) ? foreignDialect(schema) : null
+  if (dialect !== null) return [{ pointer: '/$schema', message: dialect }]
   try {
     if (meta.validateSchema(schema as SchemaObject)) {
       const problems = problemsOf(schema as Schema)
-      if (problems.length === 0) compileWith(judges.first, JSON.stringify(schema))
+      if (problems.length === 0) compileWith(createAjv(false), JSON.stringify(schema))
       return problems
     }
   } catch (error) {
@@ -160,7 +164,7 @@ function whyNot(error: unknown): string {
 
 /** Makes the function that judges payloads by a schema without problems. What compiling costs is spent here. */
 export function compileSchema(text: string): Validator {
-  const isValid = compileWith(judges.first, text)
+  const isValid = compileWith(createAjv(false), text)
   const isLarge = countSchemas(text) > MOST_SCHEMAS_TWICE
   let allOf: typeof isValid | null = null
   return (payload) => {
@@ -168,7 +172,7 @@ export function compileSchema(text: string): Validator {
     if (first === null) return [TOO_COSTLY]
     if (first.length === 0 || isLarge) return first.slice(0, MOST_FAULTS)
     // Rarely needed: most payloads satisfy their schema.
-    allOf ??= compileWith(judges.all, text)
+    allOf ??= compileWith(createAjv(true), text)
     return (judge(allOf, payload, MOST_STEPS_FOR_MORE) ?? first).slice(0, MOST_FAULTS)
   }
 }
@@ -180,13 +184,7 @@ function countSchemas(text: string): number {
 }
 
 function compileWith(ajv: Ajv2020, text: string) {
-  const schema = counted(JSON.parse(text) as Schema)
-  try {
-    return ajv.compile(schema as SchemaObject)
-  } finally {
-    // It keeps what it has compiled, for good.
-    ajv.removeSchema(schema as SchemaObject)
-  }
+  return ajv.compile(counted(JSON.parse(text)) as SchemaObject)
 }
 
 /** The schema, with a keyword in each of its schemas that counts what judging costs. */
@@ -196,7 +194,7 @@ function counted(root: Schema): Schema {
   for (const schema of every) {
     const steps: Steps = { steps: costOf(schema), scans: SCANS.some((keyword) => keyword in schema) }
     const writable = schema as Record<string, unknown>
-    // It would be known to all schemas by that name.
+    // References are looked up below it, and all of them begin with "#".
     delete writable.$id
     delete writable.$schema
     writable[STEPS] = steps
