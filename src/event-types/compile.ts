@@ -137,15 +137,15 @@ function areUnique(items: readonly unknown[]): boolean {
 
 const meta = new Ajv2020({ strict: false, logger: false, allErrors: true })
 
-/** What keeps a schema from being used; at most five problems. */
-export function findProblems(schema: unknown): SchemaProblem[] {
+/** Compiles a schema, or says what keeps it from being used: at most five problems. */
+export function tryToCompile(text: string): Validator | SchemaProblem[] {
+  const schema: unknown = JSON.parse(text)
   const dialect = isObject(schema) ? foreignDialect(schema) : null
   if (dialect !== null) return [{ pointer: '/$schema', message: dialect }]
   try {
     if (meta.validateSchema(schema as SchemaObject)) {
       const problems = problemsOf(schema as Schema)
-      if (problems.length === 0) compileWith(createAjv(false), JSON.stringify(schema))
-      return problems
+      return problems.length === 0 ? compileSchema(text) : problems
     }
   } catch (error) {
     return [{ pointer: '', message: whyNot(error) }]

@@ -1,6 +1,6 @@
 import { VALIDATIONS, type Validation } from '../../schema/states.ts'
 import { Mistake, readAll, toOne } from '../mistake.ts'
-import { compileSchema, findProblems } from './compile.ts'
+import { tryToCompile, type Validator } from './compile.ts'
 import { isReservedEventType, validateEventTypeName } from './names.ts'
 import { isSchema } from './schema-walk.ts'
 
@@ -75,9 +75,10 @@ function readVersion(given: VersionSettings, path: readonly string[]): CheckedVe
   readAll({
     version: () => checkText(given.version, 64, [...path, 'version']),
     example: () => checkSize(given.example, LARGEST_EXAMPLE_BYTES, [...path, 'example']),
-    schema: () => checkSchema(given.schema, [...path, 'schema']),
+    schema: () => checkSize(given.schema, LARGEST_SCHEMA_BYTES, [...path, 'schema']),
   })
-  checkExample(given, [...path, 'example'])
+  const validate = compiled(given.schema, [...path, 'schema'])
+  checkExample(validate, given.example, [...path, 'example'])
   return given
 }
 
@@ -87,19 +88,21 @@ function checkSize(text: string, most: number, path: readonly string[]): void {
   throw new Mistake('INVALID_INPUT', [...path], `It has ${bytes} bytes as JSON; at most ${most} are allowed.`)
 }
 
-function checkSchema(text: string, path: readonly string[]): void {
-  checkSize(text, LARGEST_SCHEMA_BYTES, path)
-  const schema: unknown = JSON.parse(text)
-  if (!isSchema(schema)) throw new Mistake('INVALID_INPUT', [...path], 'A JSON Schema is an object, or true or false.')
-  const mistakes = findProblems(schema).map(({ pointer, message }) => {
+function compiled(text: string, path: readonly string[]): Validator {
+  if (!isSchema(JSON.parse(text))) {
+    throw new Mistake('INVALID_INPUT', [...path], 'A JSON Schema is an object, or true or false.')
+  }
+  const result = tryToCompile(text)
+  if (typeof result === 'function') return result
+  const mistakes = result.map(({ pointer, message }) => {
     const where = pointer === '' ? 'The schema' : `The schema at ${pointer}`
     return new Mistake('INVALID_INPUT', [...path], `${where}: ${message}.`)
   })
-  if (mistakes.length > 0) throw toOne(mistakes as [Mistake, ...Mistake[]])
+  throw toOne(mistakes as [Mistake, ...Mistake[]])
 }
 
-function checkExample({ schema, example }: VersionSettings, path: readonly string[]): void {
-  const [fault] = compileSchema(schema)(JSON.parse(example))
+function checkExample(validate: Validator, example: string, path: readonly string[]): void {
+  const [fault] = validate(JSON.parse(example))
   if (fault === undefined) return
   const where = fault.path === '' ? 'The example' : `The example at ${fault.path}`
   const message = `${where} does not satisfy the schema: ${fault.message} (rule "${fault.rule}").`

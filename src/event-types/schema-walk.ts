@@ -5,35 +5,24 @@ export type SchemaObject = { readonly [keyword: string]: unknown }
 /** A schema within another one: where it stands below it, and whether it judges the same value or one inside of it. */
 export type Part = { path: readonly string[]; schema: Schema; samePlace: boolean }
 
-type Holds = 'one' | 'list' | 'map'
+/** What keywords hold: one schema, a list of them or a map; and whether those judge the same value. */
+type Holds = { form: 'one' | 'list' | 'map'; samePlace: boolean }
 
-const SAME_PLACE: Record<string, Holds> = {
-  allOf: 'list',
-  anyOf: 'list',
-  oneOf: 'list',
-  not: 'one',
-  if: 'one',
-  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
-  then: 'one',
-  else: 'one',
-  dependentSchemas: 'map',
-  dependencies: 'map',
+const KEYWORDS = new Map<string, Holds>([
+  ...holding('list', true, ['allOf', 'anyOf', 'oneOf']),
+  ...holding('one', true, ['not', 'if', 'then', 'else']),
+  ...holding('map', true, ['dependentSchemas', 'dependencies']),
+  ...holding('map', false, ['properties', 'patternProperties']),
+  ...holding('one', false, ['additionalProperties', 'propertyNames', 'unevaluatedProperties']),
+  ...holding('list', false, ['prefixItems']),
+  ...holding('one', false, ['items', 'contains', 'unevaluatedItems']),
+  // Those judge nothing until a `$ref` leads to them.
+  ...holding('map', false, ['$defs', 'definitions']),
+])
+
+function holding(form: Holds['form'], samePlace: boolean, keywords: readonly string[]) {
+  return keywords.map((keyword) => [keyword, { form, samePlace }] as const)
 }
-
-const BELOW: Record<string, Holds> = {
-  properties: 'map',
-  patternProperties: 'map',
-  additionalProperties: 'one',
-  propertyNames: 'one',
-  unevaluatedProperties: 'one',
-  prefixItems: 'list',
-  items: 'one',
-  contains: 'one',
-  unevaluatedItems: 'one',
-}
-
-/** Schemas that judge nothing until a `$ref` leads to them. */
-const KEPT: Record<string, Holds> = { $defs: 'map', definitions: 'map' }
 
 export function isObject(value: unknown): value is SchemaObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -43,23 +32,22 @@ export const isSchema = (value: unknown): value is Schema => typeof value === 'b
 
 /** The schemas that stand right in this one, without those that its `$ref` leads to. */
 export function partsOf(schema: SchemaObject): Part[] {
-  return [
-    ...partsUnder(schema, SAME_PLACE, true),
-    ...partsUnder(schema, BELOW, false),
-    ...partsUnder(schema, KEPT, false),
-  ]
-}
-
-function partsUnder(schema: SchemaObject, keywords: Record<string, Holds>, samePlace: boolean): Part[] {
-  return Object.entries(keywords).flatMap(([keyword, holds]) => {
+  const parts: Part[] = []
+  for (const keyword of Object.keys(schema)) {
+    const holds = KEYWORDS.get(keyword)
+    if (holds === undefined) continue
     const value = schema[keyword]
-    if (value === undefined || !Object.hasOwn(schema, keyword)) return []
-    if (holds === 'one') return isSchema(value) ? [{ path: [keyword], schema: value, samePlace }] : []
-    if (typeof value !== 'object' || value === null) return []
-    return Object.entries(value)
-      .filter((entry): entry is [string, Schema] => isSchema(entry[1]))
-      .map(([name, part]) => ({ path: [keyword, name], schema: part, samePlace }))
-  })
+    const { samePlace } = holds
+    if (holds.form === 'one') {
+      if (isSchema(value)) parts.push({ path: [keyword], schema: value, samePlace })
+    } else if (typeof value === 'object' && value !== null) {
+      for (const name of Object.keys(value)) {
+        const part = (value as Record<string, unknown>)[name]
+        if (isSchema(part)) parts.push({ path: [keyword, name], schema: part, samePlace })
+      }
+    }
+  }
+  return parts
 }
 
 /** The schema with each of the schemas that stand right in it replaced. */
@@ -80,10 +68,7 @@ export function mapParts(schema: SchemaObject, replace: (part: Schema) => Schema
   return mapped
 }
 
-/** Whether a keyword holds schemas. */
-export function holdsSchemas(keyword: string): boolean {
-  return Object.hasOwn(SAME_PLACE, keyword) || Object.hasOwn(BELOW, keyword) || Object.hasOwn(KEPT, keyword)
-}
+export const holdsSchemas = (keyword: string): boolean => KEYWORDS.has(keyword)
 
 /** The schema that a `$ref` within the same document leads to: `#`, `#/$defs/money` or `#anchor`; null when there is none. */
 export function resolveRef(root: Schema, ref: string): Schema | null {
