@@ -77,7 +77,7 @@ export const ScopeEnum = enumType<Scope>('Scope', 'What a credential may do.', {
   READ: 'Read endpoints, events, deliveries and attempts, and follow the live feed.',
   MANAGE: 'Create and change endpoints, retry, cancel and replay deliveries. Includes READ.',
   ADMIN:
-    'Everything in its tenant, with the other scopes: its API keys and portal sessions, too. An instance-wide key: in all tenants, and the tenants themselves.',
+    'Everything in its tenant, with the other scopes: its API keys and portal sessions, too. An instance-wide key: in all tenants, the tenants themselves, and the catalogue of event types.',
 })
 
 export const CredentialsKindEnum = enumType<CredentialsKind>(

@@ -21,7 +21,7 @@ import { builder, SCOPES_OF_FIELDS, scopesOf } from './builder.ts'
 
 builder.queryType({
   description:
-    'Reading: needs the scope READ; ADMIN for credentials and the list of tenants. For `viewer` any credential will do.',
+    'Reading: needs the scope READ; ADMIN for credentials and the list of tenants. For `viewer` and the catalogue of event types any credential will do.',
 })
 builder.mutationType({
   description:

@@ -98,6 +98,12 @@ describe('a payload', () => {
   })
 })
 
+test('each of several patterns is held against its own place', () => {
+  const schema = { properties: { a: { pattern: '^a$' }, b: { pattern: '^b$' } }, patternProperties: { '^c': false } }
+  expect(faultsOf(schema, { a: 'a', b: 'b' })).toEqual([])
+  expect(faultsOf(schema, { a: 'b', b: 'a', c: 1 }).map(({ path }) => path)).toEqual(['/a', '/b', '/c'])
+})
+
 describe('a schema cannot be used', () => {
   test.each<[string, unknown, string]>([
     ['of a type that there is not', { type: 'text' }, '/type'],
