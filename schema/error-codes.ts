@@ -13,6 +13,12 @@ export const ERROR_CODES = {
   NUMBER_WOULD_CHANGE:
     'A number in `payload` would not survive JSON parsing. Send it as a string, or use `payloadJson`.',
   RESERVED_EVENT_TYPE: '`endpoint.*` and `delivery.*` are published by Postrider itself.',
+  UNKNOWN_EVENT_TYPE:
+    'The catalogue has no such event type, or it is archived, and POSTRIDER_UNKNOWN_EVENT_TYPES is `refuse`; or the type has no such version, and refuses what does not satisfy its schema. The message names what may have been meant.',
+  SCHEMA_VIOLATION:
+    'The payload does not satisfy the schema of its event type: `path` leads to the value, and the message names the rule.',
+  BREAKING_CHANGE:
+    'The new schema would break those who rely on the one before: `breakingChanges` tells each. `allowBreaking: true` saves it all the same.',
   IDEMPOTENCY_CONFLICT: 'The idempotency key was used before with another body.',
   ATTEMPT_IN_FLIGHT: 'An attempt of this delivery is being made at this moment; wait for its result.',
   OUT_OF_ORDER: 'The delivery waits for the one before it in its lane, and must not go before it.',

@@ -7,6 +7,7 @@ import { parseProxy } from './egress/proxy-url.ts'
 import { createEgress, type EgressOptions } from './egress/request.ts'
 import { parseHosts, type UrlRules } from './egress/url-rules.ts'
 import { longestScheduleSeconds } from './endpoints/retry-schedule.ts'
+import { createCatalogue } from './event-types/catalogue.ts'
 import { createPublisher } from './events/publish.ts'
 import { savePublishRules } from './events/publish-in-sql.ts'
 import { createCapabilities } from './graphql/capabilities.ts'
@@ -170,9 +171,11 @@ async function startServing(context: StartContext, parts: Parts, address: Addres
   const { db, queue, epoch, wake, clock, keys } = parts
   const { maxPayloadBytes, idempotencyHours } = config
   const common = { db, tickets: queue.tickets, wake, clock, log }
-  const refusesUnknownEventTypes = config.unknownEventTypes === 'refuse'
-  await savePublishRules(db.sql, { maxPayloadBytes, idempotencyHours, refusesUnknownEventTypes })
-  const publisher = createPublisher({ ...common, maxPayloadBytes, idempotencyHours })
+  const refusesUnknown = config.unknownEventTypes === 'refuse'
+  await savePublishRules(db.sql, { maxPayloadBytes, idempotencyHours, refusesUnknownEventTypes: refusesUnknown })
+  const catalogue = createCatalogue({ ...common, sql: db.sql, refusesUnknown })
+  onEnd(() => catalogue.close())
+  const publisher = createPublisher({ ...common, catalogue, maxPayloadBytes, idempotencyHours })
   const feed = createFeed({ ...common, cursorsOf: createFeedCursors(keys, epoch) })
   onEnd(() => feed.close())
   const replayProgress = createReplayProgress(common)

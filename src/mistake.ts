@@ -65,6 +65,7 @@ export function readEach<Item, Value>(items: readonly Item[], read: (item: Item,
   return Object.values(readAll(Object.fromEntries(items.map((item, index) => [index, () => read(item, index)]))))
 }
 
-function toOne(all: readonly [Mistake, ...Mistake[]]): Mistake {
+/** One or several as one. */
+export function toOne(all: readonly [Mistake, ...Mistake[]]): Mistake {
   return all.length === 1 ? all[0] : new Mistakes(all)
 }

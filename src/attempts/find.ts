@@ -1,7 +1,7 @@
 import { and, eq, gte, inArray, or, type SQL, sql } from 'drizzle-orm'
 import { type AttemptId, type DeliveryId, type EventId, lowestIdAt, timeOf } from '../../schema/ids.ts'
 import { attemptBodies, attempts } from '../../schema/tables/attempts.ts'
-import { typeCondition } from '../endpoints/type-condition.ts'
+import { typeCondition } from '../event-types/type-condition.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'
 import { HIGHEST_ID, listPerParent } from '../postgres/per-parent.ts'

@@ -12,7 +12,7 @@ import {
 import { deliveries } from '../../schema/tables/deliveries.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import { readPatterns } from '../endpoints/matching.ts'
-import { typeCondition } from '../endpoints/type-condition.ts'
+import { typeCondition } from '../event-types/type-condition.ts'
 import { type Optional, readIds, readList, readTimeRange, type TimeRangeInput } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'

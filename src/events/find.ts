@@ -2,7 +2,7 @@ import { and, eq, inArray, isNotNull, isNull, ne, or, type SQL } from 'drizzle-o
 import type { EventId } from '../../schema/ids.ts'
 import { eventPayloads, events } from '../../schema/tables/events.ts'
 import { readPatterns } from '../endpoints/matching.ts'
-import { typeCondition } from '../endpoints/type-condition.ts'
+import { typeCondition } from '../event-types/type-condition.ts'
 import { type Optional, readTimeRange, type TimeRangeInput } from '../input.ts'
 import type { Orm } from '../postgres/client.ts'
 import { type Page, type PageRequest, pageBounds, pageLimit, pageOrder, toPage } from '../postgres/keyset.ts'

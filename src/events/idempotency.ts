@@ -30,6 +30,24 @@ export async function claimKeys(tx: Tx, drafts: readonly Draft[], options: Optio
   return claims
 }
 
+/** The events that drafts with a key repeat, body and all. For drafts that are not to be written: nothing is claimed. */
+export async function findRepeats(sql: Sql, drafts: readonly Draft[], now: Date): Promise<Map<Draft, EventId>> {
+  const keyed = drafts.filter(({ idempotency }) => idempotency !== null)
+  if (keyed.length === 0) return new Map()
+  const rows = await sql<KeyRow[]>`
+    select tenant_id as "tenantId", key, body_hash as "bodyHash", event_id as "eventId" from postrider.idempotency_keys
+    join unnest(
+      ${keyed.map(({ tenantId }) => tenantId)}::uuid[], ${keyed.map(({ idempotency }) => idempotency?.key as string)}::text[]
+    ) as draft (tenant_id, key) using (tenant_id, key)
+    where expires_at > ${now.toISOString()}::timestamptz`
+  const holders = new Map(rows.map((row) => [`${row.tenantId} ${row.key}`, row]))
+  const repeats = keyed.flatMap((draft) => {
+    const holder = holders.get(nameOf(draft))
+    return holder && draft.idempotency?.bodyHash.equals(holder.bodyHash) ? [[draft, holder.eventId] as const] : []
+  })
+  return new Map(repeats)
+}
+
 /** Forgets expired keys. */
 export async function dropExpiredKeys(sql: Sql, now: Date): Promise<void> {
   await sql`delete from postrider.idempotency_keys where expires_at <= ${now.toISOString()}`

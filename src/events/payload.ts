@@ -116,6 +116,17 @@ function writeJson(payload: unknown, path: readonly string[]): string {
   return JSON.stringify(payload)
 }
 
+/** A JSON value of a document that is kept, such as a schema, as text: its numbers as they were written. */
+export function documentText(value: unknown, path: readonly string[]): string {
+  if (isDeeperThan(MOST_DEPTH, value)) {
+    throw new Mistake('INVALID_INPUT', [...path], `It nests deeper than ${MOST_DEPTH} levels.`)
+  }
+  return JSON.stringify(value, (_, part) => (part instanceof AlteredNumber ? rawNumber(part.source) : part))
+}
+
+/** The largest of 64 bits stands in many a schema, and a double cannot hold it. */
+const rawNumber = (source: string) => (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(source)
+
 function findAltered(value: unknown, path: string[]): { path: string[]; source: string } | null {
   if (value instanceof AlteredNumber) return { path, source: value.source }
   if (typeof value !== 'object' || value === null) return null

@@ -1,7 +1,8 @@
 import { newId } from '../../schema/ids.ts'
+import type { Catalogue } from '../event-types/catalogue.ts'
 import { wrong } from '../input.ts'
 import type { Log } from '../log.ts'
-import { Mistake } from '../mistake.ts'
+import { Mistake, moved } from '../mistake.ts'
 import type { Db } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { together } from '../postgres/together.ts'
@@ -10,15 +11,16 @@ import type { Ticket, Tickets } from '../queue/tickets.ts'
 import type { Wake } from '../queue/wake.ts'
 import { BURST, type Bursts, createBursts, ORDINARY } from './bursts.ts'
 import { type Draft, draftEvent, type PublishInput } from './draft.ts'
+import { type Judged, type Published, passGate } from './gate.ts'
 import { claimKeys, type KeyClaim } from './idempotency.ts'
 import { insertEvents } from './write.ts'
 
 export type { PublishInput } from './draft.ts'
-export type Published = { eventId: Draft['id']; duplicate: boolean }
+export type { Published } from './gate.ts'
 
 export type Publisher = {
   /** What `publish` would write, when nothing is wrong with it. Throws `Mistake`, with a path that starts at `path`. */
-  draft(input: PublishInput, path: readonly string[]): Draft
+  draft(input: PublishInput, path: string[]): Promise<Draft>
   /** Writes one event. When it returns, the event and its routing survive any crash. Throws `Mistake`, or `Unavailable`. */
   publish(input: PublishInput): Promise<Published>
   /** Writes up to 500 events; each succeeds or fails for itself. Same order as the inputs. */
@@ -31,6 +33,7 @@ export type PublisherContext = {
   wake: Wake
   clock: Clock
   log: Log
+  catalogue: Pick<Catalogue, 'judge'>
   maxPayloadBytes: number
   idempotencyHours: number
 }
@@ -73,27 +76,54 @@ export function createPublisher(parts: PublisherContext): Publisher {
     }
   }
 
+  const publishAll = async (inputs: readonly PublishInput[], paths: readonly string[][]) => {
+    const drafts = inputs.map((input, index) => draftOrMistake(context, input, paths[index] as string[]))
+    const asked = drafts.flatMap((draft, index) =>
+      draft instanceof Mistake ? [] : [{ draft, payloadField: fieldOf(inputs[index]) }],
+    )
+    const judged = await passGate(context, asked)
+    const accepted = judged.flatMap((one) => (one.kind === 'accepted' ? [one.draft] : []))
+    const written = accepted.length > 0 ? await write(accepted) : []
+    const answers = answersOf(judged, written).values()
+    return drafts.map((draft, index) =>
+      draft instanceof Mistake ? draft : locate(answers.next().value as Published | Mistake, paths[index] as string[]),
+    )
+  }
+
   return {
-    draft: (input, path) => draftEvent(input, path, context.clock.now(), context.maxPayloadBytes),
+    async draft(input, path) {
+      const draft = draftEvent(input, path, context.clock.now(), context.maxPayloadBytes)
+      const [judged] = await passGate(context, [{ draft, payloadField: fieldOf(input) }])
+      if (judged?.kind === 'refused') throw locate(judged.mistake, path)
+      return draft
+    },
     async publish(input) {
-      const draft = draftEvent(input, ['input'], context.clock.now(), context.maxPayloadBytes)
-      const [result] = await write([draft])
-      const located = locate(result as Published | Mistake, ['input'])
-      if (located instanceof Mistake) throw located
-      return located
+      const [result] = await publishAll([input], [['input']])
+      if (result instanceof Mistake) throw result
+      return result as Published
     },
     async publishBatch(inputs) {
       if (inputs.length > MOST_PER_BATCH) throw batchTooLarge(inputs.length)
-      const drafts = inputs.map((input, index) => draftOrMistake(context, input, ['events', String(index)]))
-      const good = drafts.filter((draft) => !(draft instanceof Mistake)) as Draft[]
-      const written = good.length > 0 ? (await write(good)).values() : [].values()
-      return drafts.map((draft, index) =>
-        draft instanceof Mistake
-          ? draft
-          : locate(written.next().value as Published | Mistake, ['events', String(index)]),
+      return publishAll(
+        inputs,
+        inputs.map((_, index) => ['events', String(index)]),
       )
     },
   }
+}
+
+const fieldOf = (input: PublishInput | undefined): 'payload' | 'payloadJson' =>
+  typeof input?.payloadJson === 'string' ? 'payloadJson' : 'payload'
+
+/** What became of each event that was judged, with what there is to tell about those that were written. */
+function answersOf(judged: readonly Judged[], written: readonly (Published | Mistake)[]): (Published | Mistake)[] {
+  const results = written.values()
+  return judged.map((one) => {
+    if (one.kind === 'refused') return one.mistake
+    if (one.kind === 'repeated') return one.published
+    const result = results.next().value as Published | Mistake
+    return result instanceof Mistake || result.duplicate ? result : { ...result, warnings: one.warnings }
+  })
 }
 
 export function batchTooLarge(events: number): Mistake {
@@ -101,9 +131,9 @@ export function batchTooLarge(events: number): Mistake {
   return wrong(['events'], message)
 }
 
-/** A mistake found while writing knows only the field; the caller wants to know which of its events. */
+/** A mistake found after the input was read knows only the field; the caller wants to know which of its events. */
 function locate(result: Published | Mistake, path: string[]): Published | Mistake {
-  return result instanceof Mistake ? new Mistake(result.code, [...path, ...result.path], result.message) : result
+  return result instanceof Mistake ? moved(result, (field) => [...path, ...field]) : result
 }
 
 function draftOrMistake(context: PublisherContext, input: PublishInput, path: string[]): Draft | Mistake {
@@ -205,8 +235,8 @@ function outboxTickets(drafts: readonly Draft[], bursts: Bursts, now: Date): Tic
 const isFresh = (claim: KeyClaim | undefined) => claim === undefined || claim.kind === 'fresh'
 
 function resultOf(draft: Draft, claim: KeyClaim | undefined): Published | Mistake {
-  if (claim === undefined || claim.kind === 'fresh') return { eventId: draft.id, duplicate: false }
-  if (claim.kind === 'same') return { eventId: claim.eventId, duplicate: true }
+  if (claim === undefined || claim.kind === 'fresh') return { eventId: draft.id, duplicate: false, warnings: [] }
+  if (claim.kind === 'same') return { eventId: claim.eventId, duplicate: true, warnings: [] }
   const message = `The idempotency key "${draft.idempotency?.key}" was used before with another body. Use a new key for a new event.`
   return new Mistake('IDEMPOTENCY_CONFLICT', ['idempotencyKey'], message)
 }

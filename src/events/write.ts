@@ -1,4 +1,5 @@
 import type { EventId, TenantId } from '../../schema/ids.ts'
+import type { SchemaFault } from '../../schema/tables/events.ts'
 import type { Tx } from '../postgres/client.ts'
 
 /** An event as it is stored; `payload` is JSON text. */
@@ -11,6 +12,8 @@ export type NewEvent = {
   orderingKey: string | null
   occurredAt: Date
   payload: string
+  /** Where it does not satisfy a schema that only warns. */
+  schemaFaults?: readonly SchemaFault[]
 }
 
 /**
@@ -25,11 +28,12 @@ export async function insertEvents(tx: Tx, events: readonly NewEvent[]): Promise
         ${column((event) => event.id)}::uuid[], ${column((event) => event.tenantId)}::uuid[],
         ${column((event) => event.type)}::text[], ${column((event) => event.version)}::text[],
         ${column((event) => `{${event.channels.map((channel) => `"${channel}"`).join(',')}}`)}::text[], ${column((event) => event.orderingKey)}::text[],
-        ${column((event) => event.occurredAt.toISOString())}::text[]::timestamptz[]
-      ) with ordinality as event (id, tenant_id, type, version, channels, ordering_key, occurred_at, place)
+        ${column((event) => event.occurredAt.toISOString())}::text[]::timestamptz[],
+        ${column((event) => (event.schemaFaults ? JSON.stringify(event.schemaFaults) : null))}::text[]
+      ) with ordinality as event (id, tenant_id, type, version, channels, ordering_key, occurred_at, schema_faults, place)
     ), written as (
-      insert into postrider.events (id, tenant_id, type, version, channels, ordering_key, occurred_at)
-      select id, tenant_id, type, version, channels::text[], ordering_key, occurred_at from event
+      insert into postrider.events (id, tenant_id, type, version, channels, ordering_key, occurred_at, schema_faults)
+      select id, tenant_id, type, version, channels::text[], ordering_key, occurred_at, schema_faults::jsonb from event
     ), ordered as (
       insert into postrider.lane_outbox (event_id, tenant_id)
       select id, tenant_id from event

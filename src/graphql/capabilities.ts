@@ -4,6 +4,7 @@ import { attemptCapabilities } from './capabilities/attempts.ts'
 import { auditLogCapabilities } from './capabilities/audit-log.ts'
 import { deliveryCapabilities } from './capabilities/deliveries.ts'
 import { endpointCapabilities } from './capabilities/endpoints.ts'
+import { eventTypeCapabilities } from './capabilities/event-types.ts'
 import { eventCapabilities } from './capabilities/events.ts'
 import type { CapabilityParts } from './capabilities/parts.ts'
 import { portalSessionCapabilities } from './capabilities/portal-sessions.ts'
@@ -24,6 +25,7 @@ export function createCapabilities(parts: CapabilityParts) {
     apiKeys: apiKeyCapabilities(parts),
     portalSessions: portalSessionCapabilities(parts),
     endpoints: endpointCapabilities(parts),
+    eventTypes: eventTypeCapabilities(parts),
     events: eventCapabilities(parts),
     deliveries: deliveryCapabilities(parts),
     attempts: attemptCapabilities(parts),

@@ -1,4 +1,5 @@
 import { type EventId, publicId, timeOf } from '../../schema/ids.ts'
+import type { PublishWarning } from '../event-types/verdict.ts'
 import type { Event } from '../events/find.ts'
 import type { Published } from '../events/publish.ts'
 import { Mistake, mistakesIn } from '../mistake.ts'
@@ -9,6 +10,7 @@ import { WHOSE } from './lists.ts'
 import { find } from './loaders.ts'
 import { payloadType } from './payloads.ts'
 import { DeliveryConnection, DeliveryRef, EventConnection, EventRef, NodeRef, TenantRef } from './refs.ts'
+import { PublishWarningRef, SchemaFaultRef } from './schema-faults.ts'
 import { selectsOnly } from './selection.ts'
 import { tenantOf } from './tenants.ts'
 
@@ -75,6 +77,12 @@ builder.objectFields(EventRef, (t) => ({
     nullable: true,
     description:
       'Since when it cannot be routed by a fault of ours, which is in the log; it is tried again and again, at least once an hour. Null when all is well.',
+  }),
+  schemaFaults: t.field({
+    type: [SchemaFaultRef],
+    description:
+      'Where its payload does not satisfy the schema of its type, which has `validation: WARN`: at most ten; none when it does, or was not asked.',
+    resolve: ({ schemaFaults }) => schemaFaults ?? [],
   }),
   expungedAt: t.expose('expungedAt', {
     type: 'DateTime',
@@ -148,6 +156,11 @@ const EventPublishPayload = payloadType<Published>(
       description:
         'Whether its idempotency key was used before: then `event` is the first one, and nothing was published. Null when refused.',
     }),
+    warnings: t.field({
+      type: [PublishWarningRef],
+      description: 'What the catalogue has to say about it, at most five; none when all is well, or it was refused.',
+      resolve: ({ warnings }) => (warnings ?? []) as PublishWarning[],
+    }),
   }),
   { what: 'The answer to `eventPublish`, and to each event of `eventPublishBatch`.' },
 )
@@ -175,7 +188,7 @@ const EventExpungePayload = payloadType<{ eventId: EventId }>('eventExpunge', (t
 
 function answerOf(result: Published | Mistake): Answer<Published> {
   return result instanceof Mistake
-    ? { eventId: null, duplicate: null, userErrors: mistakesIn(result).map(userError) }
+    ? { eventId: null, duplicate: null, warnings: null, userErrors: mistakesIn(result).map(userError) }
     : { ...result, userErrors: [] }
 }
 
@@ -187,7 +200,7 @@ builder.mutationFields((t) => ({
     authScopes: { publish: true },
     args: { input: t.arg({ type: EventPublishInput, required: true, description: 'The event.' }) },
     resolve: (_, { input }, { viewer, events }) =>
-      payloadOf(['eventId', 'duplicate'], () => events.publish(viewer, input)),
+      payloadOf(['eventId', 'duplicate', 'warnings'], () => events.publish(viewer, input)),
   }),
   eventPublishBatch: t.field({
     type: EventPublishBatchPayload,

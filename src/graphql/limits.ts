@@ -190,7 +190,11 @@ export const LIST_SIZES: Record<string, number> = {
   warnings: 5,
   routing: 500,
   routingExplain: 500,
+  schemaFaults: 10,
+  // Of an event type fifty, each with a schema of up to 64 KiB: a few types with all of them at a time.
   versions: 100,
+  webhooks: 300,
+  breakingChanges: 20,
 }
 /**
  * Fields that may hold a quarter of a megabyte, or up to a hundred values, count as many; and so do those that read much. One
@@ -201,6 +205,8 @@ export const WEIGHTS: Record<string, number> = {
   payloadJson: 200,
   body: 200,
   bodyBase64: 50,
+  schema: 25,
+  example: 25,
   plannedAttempts: 20,
   delaysSeconds: 10,
   eventTypes: 10,
@@ -214,6 +220,9 @@ export const WEIGHTS: Record<string, number> = {
   replayStart: 10_000,
   // Up to 500 events each.
   eventPublishBatch: 10_000,
+  // A hostile schema takes a second to be compiled and compared.
+  eventTypeSave: 2_000,
+  eventTypesImport: 10_000,
 }
 
 // A filter that matches hardly anything has the whole history read.

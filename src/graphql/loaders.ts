@@ -6,6 +6,7 @@ import {
   type DeliveryId,
   type EndpointId,
   type EventId,
+  type EventTypeId,
   type Id,
   type PortalSessionId,
   type Prefix,
@@ -16,6 +17,7 @@ import {
   type TenantId,
 } from '../../schema/ids.ts'
 import type { SentBody } from '../deliveries/sent-body.ts'
+import type { VersionTexts } from '../event-types/find.ts'
 import type { PageRequest } from '../postgres/keyset.ts'
 import { reachOf, type Viewer } from '../tenants/access.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -29,6 +31,7 @@ export function createLoaders(
     apiKeys,
     portalSessions,
     endpoints,
+    eventTypes,
     events,
     deliveries,
     attempts,
@@ -46,6 +49,9 @@ export function createLoaders(
     endpoint: byId((ids: readonly EndpointId[]) => endpoints.byIds(reach, ids)),
     endpointCredentials: byId((ids: readonly EndpointId[]) => endpoints.credentials(reach, ids)),
     filterFault: byId((ids: readonly EndpointId[]) => endpoints.filterFaults(reach, ids)),
+    eventType: byId((ids: readonly EventTypeId[]) => eventTypes.byIds(ids)),
+    eventTypeVersions: byKey((ids: readonly EventTypeId[]) => eventTypes.versions(ids)),
+    eventTypeTexts: textsOfVersions(eventTypes.texts),
     event: byId((ids: readonly EventId[]) => events.byIds(reach, ids)),
     payload: byId((ids: readonly EventId[]) => events.payloads(reach, ids)),
     delivery: byId((ids: readonly DeliveryId[]) => deliveries.byIds(reach, ids)),
@@ -91,6 +97,16 @@ function byKey<Key, Value>(read: (ids: readonly Key[]) => Promise<readonly Value
     const found = await read(distinct)
     const values = new Map(distinct.map((id, index) => [id, found[index] as Value]))
     return ids.map((id) => values.get(id) as Value)
+  }, OPTIONS)
+}
+
+type VersionKey = { eventTypeId: EventTypeId; version: string }
+
+function textsOfVersions(read: Capabilities['eventTypes']['texts']) {
+  const nameOf = ({ eventTypeId, version }: VersionKey) => `${eventTypeId} ${version}`
+  return new DataLoader<VersionKey, VersionTexts>(async (keys) => {
+    const texts = new Map((await read(keys)).map((row) => [nameOf(row), row]))
+    return keys.map((key) => texts.get(nameOf(key)) as VersionTexts)
   }, OPTIONS)
 }
 

@@ -15,7 +15,7 @@ builder.queryField('node', (t) =>
       id: t.arg.id({
         required: true,
         description:
-          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…`, `rpl_…`, `sec_…` or `sik_…`; with ADMIN also `key_…`, `pts_…` and `aud_…`.',
+          'Any id of this API: `ten_…`, `ep_…`, `evt_…`, `dlv_…`, `att_…`, `rpl_…`, `sec_…`, `sik_…` or `ety_…`; with ADMIN also `key_…`, `pts_…` and `aud_…`.',
       }),
     },
     resolve: (_, { id }, context) => findNode(context, id),
@@ -32,6 +32,8 @@ async function findNode({ loaders }: Context, id: string): Promise<object | null
       return named('PortalSession', await find(loaders.portalSession, 'pts', id))
     case 'ep':
       return named('Endpoint', await find(loaders.endpoint, 'ep', id))
+    case 'ety':
+      return named('EventType', await find(loaders.eventType, 'ety', id))
     case 'evt':
       return named('Event', await find(loaders.event, 'evt', id))
     case 'dlv':

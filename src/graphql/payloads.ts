@@ -3,7 +3,7 @@ import { type ApiTypes, builder } from './builder.ts'
 import { ErrorCodeEnum } from './enums.ts'
 import type { Answer, UserError } from './errors.ts'
 
-const UserErrorRef = builder.objectRef<UserError>('UserError').implement({
+export const UserErrorRef = builder.objectRef<UserError>('UserError').implement({
   description: 'What was wrong with a call. Nothing was changed.',
   fields: (t) => ({
     code: t.expose('code', { type: ErrorCodeEnum, description: 'For programs.' }),

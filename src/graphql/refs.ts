@@ -4,6 +4,7 @@ import type { Delivery } from '../deliveries/find.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import type { Secret } from '../endpoints/secrets.ts'
 import type { SigningKey } from '../endpoints/signing-keys.ts'
+import type { EventType } from '../event-types/find.ts'
 import type { Event } from '../events/find.ts'
 import type { Replay } from '../replays/find.ts'
 import type { Tenant } from '../tenants/find.ts'
@@ -16,6 +17,7 @@ export const NodeRef = builder.nodeInterfaceRef()
 
 export const TenantRef = builder.objectRef<Tenant>('Tenant')
 export const EndpointRef = builder.objectRef<Endpoint>('Endpoint')
+export const EventTypeRef = builder.objectRef<EventType>('EventType')
 export const EventRef = builder.objectRef<Event>('Event')
 export const DeliveryRef = builder.objectRef<Delivery>('Delivery')
 export const AttemptRef = builder.objectRef<Attempt>('Attempt')

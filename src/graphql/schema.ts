@@ -8,6 +8,8 @@ import './endpoint-mutations.ts'
 import './endpoint-secrets.ts'
 import './endpoint-signing.ts'
 import './endpoints.ts'
+import './event-type-mutations.ts'
+import './event-types.ts'
 import './events.ts'
 import './feed.ts'
 import './node.ts'
@@ -21,7 +23,7 @@ import { builder, SCOPES_OF_FIELDS, scopesOf } from './builder.ts'
 
 builder.queryType({
   description:
-    'Reading: needs the scope READ; ADMIN for credentials and the list of tenants. For `viewer` any credential will do.',
+    'Reading: needs the scope READ; ADMIN for credentials and the list of tenants. For `viewer` and the catalogue of event types any credential will do.',
 })
 builder.mutationType({
   description:

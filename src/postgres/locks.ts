@@ -18,6 +18,8 @@ export const LOCKS = {
   partitions: '7768310005',
   /** Dropping what is no longer kept: held by the session that does it. */
   retention: '7768310006',
+  /** Changing the catalogue of event types. */
+  catalogue: '7768310007',
   /** Counting the endpoints of a tenant: with a hash of it, so among the locks of two numbers. */
   endpoints: '776831',
   /** Rotating the master keys: held by the session of the command that does it. */

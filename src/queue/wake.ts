@@ -6,7 +6,15 @@ import type { Sql } from '../postgres/client.ts'
  * What there may be news of; older processes know them by these very words. `credentials` are those of callers: API keys and portal
  * sessions that ended.
  */
-export type Topic = 'outbox' | 'deliver' | 'promote' | 'attempts' | 'replays' | 'replay-progress' | 'credentials'
+export type Topic =
+  | 'outbox'
+  | 'deliver'
+  | 'promote'
+  | 'attempts'
+  | 'replays'
+  | 'replay-progress'
+  | 'credentials'
+  | 'catalogue'
 
 /**
  * Wake-ups: hints that there is something to look at. In this process at once; to the others by one debounced NOTIFY.

@@ -46,7 +46,7 @@ export async function explainDraft(
   input: PublishInput,
   endpointIds: Named,
 ): Promise<Explained[]> {
-  const { type, version, channels, payload, tenantId } = context.publisher.draft(input, ['event'])
+  const { type, version, channels, payload, tenantId } = await context.publisher.draft(input, ['event'])
   return explain(context, tenantId, endpointIds, async (orm) => {
     const [tenant] = await findTenants(orm, tenantId, [tenantId])
     const content = { payload, tenant: tenant?.key ?? '' }

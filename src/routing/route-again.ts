@@ -3,6 +3,7 @@ import { deliveryIdOf, type EventId, publicId } from '../../schema/ids.ts'
 import { recordActionIn } from '../audit/record.ts'
 import { knownDeliveries } from '../deliveries/create.ts'
 import { laneOf } from '../endpoints/matching.ts'
+import { wrong } from '../input.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -92,7 +93,7 @@ async function readEvent(tx: Tx, viewer: Viewer, id: EventId): Promise<Row> {
     from postrider.events event
     where id = ${id} and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})
     for no key update of event`
-  const refuse = (message: string) => new Mistake('INVALID_INPUT', ['id'], message)
+  const refuse = (message: string) => wrong(['id'], message)
   if (!event) throw new Mistake('NOT_FOUND', ['id'], `There is no event ${publicId('evt', id)}.`)
   if (event.isTest)
     throw refuse('A test goes to the one endpoint that it was made for: test another one with endpointTest.')

@@ -4,6 +4,7 @@ import { recordActionIn } from '../audit/record.ts'
 import { placesOf } from '../deliveries/admission.ts'
 import { deliverTicket, lockAllowances, saveSlots, setBacklog } from '../deliveries/admit.ts'
 import { endpointNotFound } from '../endpoints/find.ts'
+import { findExample } from '../event-types/find.ts'
 import { checkPublishable, isReservedEventType } from '../event-types/names.ts'
 import { Mistake } from '../mistake.ts'
 import type { Db, Tx } from '../postgres/client.ts'
@@ -51,6 +52,8 @@ async function createTest(
   // Deleted since it was read.
   if (!allowance || allowance.deleted) throw endpointNotFound(endpointId)
   const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
+  // What receivers of this type are to understand; of one that the catalogue does not know, anything will do.
+  const { version, example } = (await findExample(tx, type)) ?? { version: null, example: EXAMPLE }
   const eventId = newId<'evt'>(now)
   const delivery = deliveryIdOf(eventId, endpointId)
   // Within its allowance whatever its state. At one that is not active nobody would make room for it later.
@@ -59,9 +62,9 @@ async function createTest(
   const [ticket, slot] = places > 0 ? [randomUUID(), slots?.[0] ?? null] : [null, null]
   const at = now.toISOString()
   await together([
-    tx`insert into postrider.events (id, tenant_id, type, channels, is_test, occurred_at, routed_at)
-      values (${eventId}, ${endpoint.tenantId}, ${type}, '{}', true, ${at}, ${at})`,
-    tx`insert into postrider.event_payloads (id, payload) values (${eventId}, ${EXAMPLE})`,
+    tx`insert into postrider.events (id, tenant_id, type, version, channels, is_test, occurred_at, routed_at)
+      values (${eventId}, ${endpoint.tenantId}, ${type}, ${version}, '{}', true, ${at}, ${at})`,
+    tx`insert into postrider.event_payloads (id, payload) values (${eventId}, ${example})`,
     tx`insert into postrider.deliveries (
         id, tenant_id, event_id, endpoint_id, event_type, ticket_id, waiting_for, requested_trigger, requested_at, created_at
       ) values (

@@ -20,11 +20,15 @@ type Row = {
   refused?: object
   /** Whose the entry is, unless it is the default tenant's: that of the object, a tenant itself. */
   tenant?: 'its own'
+  /** It belongs to the instance: no tenant has it, and none may change it. */
+  everybodys?: true
 }
 
 const endpoint: Row = { variables: async ({ newEndpoint }) => ({ id: await newEndpoint() }) }
 const failed: Row = { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).delivery }) }
 const tenant: Row = { variables: async ({ newTenantId }) => ({ id: await newTenantId() }), tenant: 'its own' }
+const BODY = { content: { 'application/json': { schema: { type: 'object' } } } }
+const OPENAPI = { openapi: '3.1.0', webhooks: { 'order.placed': { post: { requestBody: BODY } } } }
 const REPLAY = { select: { deliveries: { states: ['FAILED'] } } }
 
 /** A row for every mutation but those that publish: add one with the mutation. */
@@ -50,6 +54,24 @@ const ROWS: Record<string, Row> = {
   },
   eventExpunge: { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).event }) },
   eventRoute: { variables: async ({ failedDelivery }) => ({ id: (await failedDelivery()).event }) },
+  eventTypeSave: {
+    variables: async () => ({ input: { name: 'invoice.paid', description: 'An invoice was paid.' } }),
+    select: 'eventType { id }',
+    object: (payload) => payload.eventType.id,
+    refused: { input: { name: 'invoice.' } },
+    everybodys: true,
+  },
+  eventTypeArchive: {
+    variables: async ({ newEventType }) => ({ id: await newEventType() }),
+    refused: { id: 'ety_nonsense' },
+    everybodys: true,
+  },
+  eventTypesImport: {
+    variables: async () => ({ document: JSON.stringify(OPENAPI) }),
+    object: () => null,
+    refused: { document: '{}' },
+    everybodys: true,
+  },
   replayStart: {
     variables: async ({ failedDelivery }) => {
       await failedDelivery()
@@ -115,7 +137,7 @@ test('each mutation that succeeds leaves exactly one entry, and each that is ref
     expect(refusals, name).not.toEqual([])
     for (const [refused, key] of refusals) {
       const { data, errors } = await here.send(document, refused, key)
-      if (key === foreignKey && row.tenant) {
+      if (key === foreignKey && (row.tenant || row.everybodys)) {
         expect(errors, name).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }])
         continue
       }
@@ -144,12 +166,17 @@ test('each mutation that succeeds leaves exactly one entry, and each that is ref
         actor_id: here.keyId,
         actor_name: 'the actor',
         address: '127.0.0.1',
-        tenant_id: row.tenant ? parsePublicId('ten', object as string) : here.tenantId,
+        tenant_id: tenantOf(row, object, here),
         object,
       },
     ])
   }
 }, 60_000)
+
+function tenantOf(row: Row, object: string | null, here: World): string | null {
+  if (row.everybodys) return null
+  return row.tenant ? parsePublicId('ten', object as string) : here.tenantId
+}
 
 /** The call of a mutation with all its arguments as variables, whatever they are. */
 function documentOf({ name, args }: GraphQLField<unknown, unknown>, select: string): string {
@@ -163,6 +190,7 @@ function documentOf({ name, args }: GraphQLField<unknown, unknown>, select: stri
 }
 
 const NEW_KEY = 'mutation { apiKeyCreate(input: { name: "one", scopes: [READ] }) { apiKey { id } } }'
+const NEW_TYPE = 'mutation { eventTypeSave(input: { name: "order.lost" }) { eventType { id } } }'
 const NEW_SESSION = 'mutation { portalSessionCreate(input: { scope: READ }) { portalSession { id } } }'
 
 async function world() {
@@ -195,6 +223,7 @@ async function world() {
     keyId: String(actor?.id),
     newKeyId: async () => (await api.ask(NEW_KEY)).apiKeyCreate?.apiKey?.id as unknown as string,
     newSessionId: async () => (await api.ask(NEW_SESSION)).portalSessionCreate?.portalSession?.id as unknown as string,
+    newEventType: async () => (await api.ask(NEW_TYPE)).eventTypeSave?.eventType?.id as unknown as string,
     newTenantId: async () => publicId('ten', await api.newTenant(`tenant-${++types}`)),
     newEndpoint: async () => publicId('ep', await api.addEndpoint(receiver.url, { eventTypes: ['nothing.else'] })),
     failedDelivery,

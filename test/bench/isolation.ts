@@ -1,4 +1,5 @@
 import { type EndpointId, newId } from '../../schema/ids.ts'
+import { createCatalogue } from '../../src/event-types/catalogue.ts'
 import { createPublisher } from '../../src/events/publish.ts'
 import { startSystem } from './system.ts'
 
@@ -19,7 +20,17 @@ type Row = Seen & { rate: number; reference: string }
 const system = await startSystem(new URL('./isolation-receiver.ts', import.meta.url))
 const { db, wake, clock, log, tickets } = system
 const seen = () => system.ask<Seen>('report')
-const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
+const catalogue = createCatalogue({ sql: db.sql, wake, refusesUnknown: false })
+const publisher = createPublisher({
+  db,
+  tickets,
+  wake,
+  clock,
+  log,
+  catalogue,
+  maxPayloadBytes: 262_144,
+  idempotencyHours: 24,
+})
 const worker = await system.startWorker()
 
 const tenant = system.tenantId

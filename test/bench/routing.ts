@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type EndpointId, newId, type TenantId } from '../../schema/ids.ts'
 import { createDecisions } from '../../src/endpoints/decide.ts'
+import { createCatalogue } from '../../src/event-types/catalogue.ts'
 import { createPublisher } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
 import { createLog } from '../../src/log.ts'
@@ -27,7 +28,17 @@ const db = await openPool(postgres.address, { max: 10, name: 'bench', log, byId:
 const { queue, operationsTenantId } = await install(db, clock, { db, log, supervise: false })
 const wake = await createWake(await openClient(postgres.address, { max: 2, name: 'wake', log }), log)
 const { tickets } = queue
-const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
+const catalogue = createCatalogue({ sql: db.sql, wake, refusesUnknown: false })
+const publisher = createPublisher({
+  db,
+  tickets,
+  wake,
+  clock,
+  log,
+  catalogue,
+  maxPayloadBytes: 262_144,
+  idempotencyHours: 24,
+})
 
 const payloadOf = (n: number) => ({
   amount: n % 1000,

@@ -175,7 +175,8 @@ function judge({ needs, id }: Row, credential: Credential): string {
 }
 
 /** By its id an object may be asked for by whoever may use `node`. */
-function judgeNode({ needs }: Row, credential: Credential): string {
+function judgeNode({ needs, everybodys }: Row & { everybodys?: true }, credential: Credential): string {
+  if (everybodys) return judge({ needs }, credential)
   const asking = judge({ needs: (FIELDS['Query.node'] as Row).needs, id: 'endpoint' }, credential)
   return asking === 'allowed' && !may(credential, needs) ? 'absent' : asking
 }
@@ -211,8 +212,10 @@ function kindsAt({ name }: Entrance, row: Row, { path }: Place): Kind[] {
   const last = String(path.at(-1))
   if (last === 'id' && row.id !== undefined && name !== 'Query.node') return [row.id]
   const called = kinds.filter((kind) => last.startsWith(kind))
-  return called.length > 0 ? called : kinds
+  return (called.length > 0 ? called : kinds).filter((kind) => !isEverybodys(kind))
 }
+
+const isEverybodys = (kind: Kind) => Object.values(NODES).some(({ id, everybodys }) => id === kind && everybodys)
 
 const AT_ONCE = 8
 

@@ -17,6 +17,7 @@ export type Kind =
   | 'apiKey'
   | 'portalSession'
   | 'endpoint'
+  | 'eventType'
   | 'event'
   | 'delivery'
   | 'attempt'
@@ -36,6 +37,8 @@ export const FIELDS: Record<string, Row> = {
   'Query.endpoint': { needs: 'READ', id: 'endpoint' },
   'Query.endpoints': { needs: 'READ' },
   'Query.event': { needs: 'READ', id: 'event' },
+  'Query.eventType': { needs: 'ANY', args: { name: 'everybodys.type' } },
+  'Query.eventTypes': { needs: 'ANY' },
   'Query.events': { needs: 'READ' },
   'Query.feedCursor': { needs: 'READ' },
   'Query.node': { needs: 'READ', id: 'endpoint' },
@@ -62,6 +65,9 @@ export const FIELDS: Record<string, Row> = {
   'Mutation.endpointUpdate': { needs: 'MANAGE', id: 'endpoint', args: { input: { description: 'mine' } } },
   'Mutation.eventExpunge': { needs: 'MANAGE', id: 'event' },
   'Mutation.eventPublish': { needs: 'PUBLISH', args: { input: { type: 'a', payload: 1 } } },
+  'Mutation.eventTypeArchive': { needs: 'INSTANCE', id: 'eventType' },
+  'Mutation.eventTypeSave': { needs: 'INSTANCE', args: { input: { name: 'a.b' } } },
+  'Mutation.eventTypesImport': { needs: 'INSTANCE', args: { document: '{"openapi":"3.1.0","webhooks":{"a.b":{}}}' } },
   'Mutation.eventPublishBatch': { needs: 'PUBLISH', args: { events: [{ type: 'a', payload: 1 }] } },
   'Mutation.eventRoute': { needs: 'MANAGE', id: 'event' },
   'Mutation.portalSessionCreate': { needs: 'ADMIN' },
@@ -77,12 +83,16 @@ export const FIELDS: Record<string, Row> = {
 }
 
 /** What it takes to see an object by its id with `node`. Who may use `node`, and not this, is answered as for an absent one. */
-export const NODES: Record<string, Required<Pick<Row, 'needs' | 'id'>>> = {
+export const NODES: Record<
+  string,
+  Required<Pick<Row, 'needs' | 'id'>> & { /** Of no tenant: foreign to nobody. */ everybodys?: true }
+> = {
   ApiKey: { needs: 'ADMIN', id: 'apiKey' },
   Attempt: { needs: 'READ', id: 'attempt' },
   AuditEntry: { needs: 'ADMIN', id: 'auditEntry' },
   Delivery: { needs: 'READ', id: 'delivery' },
   Endpoint: { needs: 'READ', id: 'endpoint' },
+  EventType: { needs: 'READ', id: 'eventType', everybodys: true },
   Event: { needs: 'READ', id: 'event' },
   PortalSession: { needs: 'ADMIN', id: 'portalSession' },
   Replay: { needs: 'READ', id: 'replay' },

@@ -4,6 +4,7 @@ import {
   type DeliveryId,
   type EndpointId,
   type EventId,
+  type EventTypeId,
   newId,
   type Prefix,
   publicId,
@@ -25,6 +26,7 @@ export const PREFIXES: Record<Kind, Prefix> = {
   apiKey: 'key',
   portalSession: 'pts',
   endpoint: 'ep',
+  eventType: 'ety',
   event: 'evt',
   delivery: 'dlv',
   attempt: 'att',
@@ -57,11 +59,17 @@ function createMaker(api: Api, tenantId: TenantId) {
   const now = () => clock.now().toISOString()
   const sessions = { ...api, db: { orm: db.orm } }
   let tenants = 0
+  let types = 0
 
   const endpoint = async () => {
     const id: EndpointId = newId(clock.now())
     await db.sql`insert into postrider.endpoints (id, tenant_id, url, timeout_seconds, max_in_flight, created_at, updated_at)
       values (${id}, ${tenantId}, 'https://example.com', 15, 20, now(), now())`
+    return id
+  }
+  const eventType = async () => {
+    const id: EventTypeId = newId(clock.now())
+    await db.sql`insert into postrider.event_types (id, name, created_at, updated_at) values (${id}, ${types++ === 0 ? 'everybodys.type' : `type_${types}`}, now(), now())`
     return id
   }
   const event = async () => {
@@ -126,6 +134,7 @@ function createMaker(api: Api, tenantId: TenantId) {
     apiKey: async () => publicId('key', (await apiKey()).id),
     portalSession: async () => publicId('pts', (await portalSession()).id),
     endpoint: async () => publicId('ep', await endpoint()),
+    eventType: async () => publicId('ety', await eventType()),
     event: async () => publicId('evt', await event()),
     delivery: async () => publicId('dlv', (await delivery()).id),
     attempt: async () => publicId('att', await attempt()),

@@ -23,6 +23,7 @@ test('connections are plainly named and hold their nodes beside their edges', ()
     'DeliveryConnection',
     'EndpointConnection',
     'EventConnection',
+    'EventTypeConnection',
     'PortalSessionConnection',
     'ReplayConnection',
     'TenantConnection',

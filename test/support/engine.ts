@@ -13,6 +13,7 @@ import { createEgress, type EgressOptions } from '../../src/egress/request.ts'
 import type { HealthRules } from '../../src/endpoints/health.ts'
 import { longestScheduleSeconds } from '../../src/endpoints/retry-schedule.ts'
 import { secretContext } from '../../src/endpoints/secrets.ts'
+import { createCatalogue } from '../../src/event-types/catalogue.ts'
 import { createPublisher, type Published } from '../../src/events/publish.ts'
 import { install } from '../../src/install.ts'
 import { type Log, silentLog } from '../../src/log.ts'
@@ -65,6 +66,8 @@ export type EngineOptions = {
   /** Between the feed's heartbeats. */
   heartbeatMs?: number
   replaysPerSecond?: number
+  /** As in POSTRIDER_UNKNOWN_EVENT_TYPES. */
+  refusesUnknown?: boolean
   /** As in POSTRIDER_ALLOW_NETWORKS. */
   allowNetworks?: string
 }
@@ -91,7 +94,9 @@ export async function startEngine(options: EngineOptions = {}) {
     httpsOnly: false,
   }
   const egress = createEgress({ ...urlRules, ...options.egress })
-  const publisher = createPublisher({ db, tickets, wake, clock, log, maxPayloadBytes: 262_144, idempotencyHours: 24 })
+  const catalogue = createCatalogue({ sql: db.sql, wake, refusesUnknown: options.refusesUnknown ?? false })
+  const common = { db, tickets, wake, clock, log, catalogue }
+  const publisher = createPublisher({ ...common, maxPayloadBytes: 262_144, idempotencyHours: 24 })
   const heartbeat = options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }
   const cursorsOf = createFeedCursors(KEYS, epoch)
   const feed = createFeed({ db, wake, clock, log, cursorsOf, ...heartbeat })
@@ -136,6 +141,7 @@ export async function startEngine(options: EngineOptions = {}) {
     tickets,
     wake,
     clock,
+    catalogue,
     publisher,
     feed,
     cursorsOf,
