@@ -1,7 +1,7 @@
 import { publicId } from '../../schema/ids.ts'
 import type { EventType, EventTypeVersion } from '../event-types/find.ts'
 import { builder } from './builder.ts'
-import { ValidationEnum } from './enums.ts'
+import { ValidationEnum } from './event-type-enums.ts'
 import { EventTypeRef, NodeRef } from './refs.ts'
 
 const EventTypeVersionRef = builder.objectRef<EventTypeVersion>('EventTypeVersion').implement({

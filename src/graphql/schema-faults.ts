@@ -1,7 +1,7 @@
 import type { SchemaFault } from '../../schema/tables/events.ts'
 import type { PublishWarning } from '../event-types/verdict.ts'
 import { builder } from './builder.ts'
-import { PublishWarningCodeEnum } from './enums.ts'
+import { PublishWarningCodeEnum } from './event-type-enums.ts'
 
 /** What the catalogue says about a payload. */
 export const SchemaFaultRef = builder.objectRef<SchemaFault>('SchemaFault').implement({
