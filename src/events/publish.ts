@@ -50,31 +50,7 @@ const MOST_DRAFTS_PER_TRANSACTION = 500
 
 export function createPublisher(parts: PublisherContext): Publisher {
   const context = { ...parts, bursts: createBursts() }
-  const waiting: Waiting[] = []
-  let underWay = 0
-  let scheduled = false
-
-  const write = (drafts: Draft[]) =>
-    new Promise<(Published | Mistake)[]>((resolve, reject) => {
-      waiting.push({ drafts, resolve, reject })
-      if (scheduled) return
-      scheduled = true
-      // Publishes that arrive in one turn of the event loop share a transaction.
-      setImmediate(() => {
-        scheduled = false
-        flush()
-      })
-    })
-
-  const flush = () => {
-    while (waiting.length > 0 && underWay < TRANSACTIONS_AT_ONCE) {
-      underWay++
-      writeTogether(context, takeSome(waiting)).finally(() => {
-        underWay--
-        flush()
-      })
-    }
-  }
+  const write = createWriter(context)
 
   const publishAll = async (inputs: readonly PublishInput[], paths: readonly string[][]) => {
     const drafts = inputs.map((input, index) => draftOrMistake(context, input, paths[index] as string[]))
@@ -110,6 +86,35 @@ export function createPublisher(parts: PublisherContext): Publisher {
       )
     },
   }
+}
+
+/** Writes drafts of many callers in few transactions; each call tells what became of its own, in their order. */
+function createWriter(context: WriteContext): (drafts: Draft[]) => Promise<(Published | Mistake)[]> {
+  const waiting: Waiting[] = []
+  let underWay = 0
+  let scheduled = false
+
+  const flush = () => {
+    while (waiting.length > 0 && underWay < TRANSACTIONS_AT_ONCE) {
+      underWay++
+      writeTogether(context, takeSome(waiting)).finally(() => {
+        underWay--
+        flush()
+      })
+    }
+  }
+
+  return (drafts) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ drafts, resolve, reject })
+      if (scheduled) return
+      scheduled = true
+      // Publishes that arrive in one turn of the event loop share a transaction.
+      setImmediate(() => {
+        scheduled = false
+        flush()
+      })
+    })
 }
 
 const fieldOf = (input: PublishInput | undefined): 'payload' | 'payloadJson' =>

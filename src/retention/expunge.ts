@@ -40,6 +40,8 @@ async function expunge(tx: Tx, context: ExpungeContext, viewer: Viewer, id: Even
   await tx`delete from postrider.event_payloads where id = ${id}`
   const deliveries = await cancelAll(tx, context, id)
   await deleteEchoes(tx, id, deliveries)
+  // Last, as where they are written. Their messages may quote the payload; how many there were stays.
+  await tx`update postrider.filter_faults set message = ${FAULT_WITHOUT_PAYLOAD} where event_id = ${id}`
 }
 
 /**
@@ -53,13 +55,16 @@ async function markExpunged(tx: Tx, viewer: Viewer, id: EventId, now: Date): Pro
     select from postrider.tenants where id = (select tenant_id from postrider.events where ${mine}) for no key update`
   const [marked] = await tx<{ tenantId: TenantId }[]>`
     update postrider.events set
-      expunged_at = coalesce(expunged_at, ${now.toISOString()}), routed_at = coalesce(routed_at, ${now.toISOString()})
+      expunged_at = coalesce(expunged_at, ${now.toISOString()}), routed_at = coalesce(routed_at, ${now.toISOString()}),
+      schema_faults = null
     where ${mine} returning tenant_id as "tenantId"`
   if (!marked) throw new Mistake('NOT_FOUND', ['id'], `There is no event ${publicId('evt', id)}.`)
   await tx`delete from postrider.lane_outbox where event_id = ${id}`
   const action = { action: 'EVENT_EXPUNGE', tenantId: marked.tenantId, object: publicId('evt', id) } as const
   await recordActionIn(tx, viewer, action, now)
 }
+
+const FAULT_WITHOUT_PAYLOAD = 'The payload of this event was expunged.'
 
 type Row = { id: DeliveryId; endpoint: EndpointId; lane: string | null }
 

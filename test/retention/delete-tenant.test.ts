@@ -171,6 +171,7 @@ test('whatever endpoints keep sealed is erased with them, and with their tenant'
           url: 'https://example.com',
           headers: [{ name: 'x-key', value: 'a value' }],
           credentials: { bearer: { token: 'a-token' } },
+          signing: { ed25519: true },
         },
       })
     ).endpointCreate?.endpoint?.id
@@ -182,11 +183,11 @@ test('whatever endpoints keep sealed is erased with them, and with their tenant'
     return Promise.all(counts)
   }
   const [first] = [await create(), await create(), await create()]
-  expect(await left()).toEqual([3, 6])
+  expect(await left()).toEqual([3, 6, 6])
   await api.ask('mutation ($id: ID!) { endpointDelete(id: $id) { userErrors { code } } }', { id: first })
-  expect(await left()).toEqual([2, 4])
+  expect(await left()).toEqual([2, 4, 4])
   await deleteTenant(api, api.admin, acme)
-  expect(await left()).toEqual([0, 0])
+  expect(await left()).toEqual([0, 0, 0])
 })
 
 test('no table of what endpoints keep sealed is forgotten', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, newId, publicId } from '../../schema/ids.ts'
+import { saveEventType } from '../../src/event-types/save.ts'
 import { LOCKS } from '../../src/postgres/locks.ts'
 import { expungeEvent } from '../../src/retention/expunge.ts'
 import { route } from '../../src/routing/route.ts'
@@ -32,6 +33,28 @@ async function tablesWithCanary({ db }: Engine): Promise<string[]> {
   return found.sort()
 }
 
+test('nor what its schema and the filters of endpoints found wrong with it', async () => {
+  const engine = await startEngine()
+  const schema = { type: 'object', additionalProperties: false }
+  const version = { version: '1', schema: JSON.stringify(schema), example: '{}' }
+  const type = { name: 'invoice.paid', validation: 'WARN' as const, version }
+  await saveEventType(engine, engine.admin, type, false)
+  const endpoint = await engine.addEndpoint((await receiverOf()).url)
+  await engine.change(endpoint, { filter: `payload[payload["${CANARY}"]] == 1` })
+  const { eventId } = await engine.publisher.publish({
+    tenantId: engine.tenantId,
+    type: 'invoice.paid',
+    payload: { [CANARY]: `no field ${CANARY}` },
+  })
+  await eventually(async () => expect(await engine.db.sql`select from postrider.filter_faults`).toHaveLength(1))
+  const [event] = await engine.db.sql`select schema_faults::text as faults from postrider.events`
+  expect(event?.faults).toContain(CANARY)
+
+  await expungeEvent(engine, engine.admin, eventId)
+  // The filter itself is the endpoint's.
+  expect(await tablesWithCanary(engine)).toEqual(['postrider.endpoints'])
+})
+
 test('nothing of the payload is left in any table, and the tombstone says when', async () => {
   const receiver = await receiverOf()
   receiver.answers({ status: 500, body: `I cannot read ${CANARY}` }, { status: 200, body: CANARY })
@@ -54,7 +77,7 @@ test('nothing of the payload is left in any table, and the tombstone says when',
   expect(row).toEqual({ type: 'invoice.paid', expunged: true })
   // Asked for again with its key, it is still the same event, and does not come back.
   const input = { tenantId: engine.tenantId, type: 'invoice.paid', payload: { secret: CANARY }, idempotencyKey: 'once' }
-  expect(await engine.publisher.publish(input)).toEqual({ eventId: id, duplicate: true })
+  expect(await engine.publisher.publish(input)).toEqual({ eventId: id, duplicate: true, warnings: [] })
   expect(await tablesWithCanary(engine)).toEqual([])
 })
 
