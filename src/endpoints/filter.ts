@@ -180,10 +180,24 @@ function read(text: string) {
   } catch (error) {
     if (error instanceof RangeError) throw new NoFilter('It nests too deeply.', 0)
     const { location, found } = error as { location?: { start: { offset: number } }; found?: string | null }
-    const unexpected =
-      found === null ? 'It ends where more is expected' : `${JSON.stringify(found ?? '')} is not expected here`
-    throw new NoFilter(`${unexpected}.${found === '=' ? ' Equality is "==".' : ''}`, location?.start.offset ?? 0)
+    const offset = location?.start.offset ?? 0
+    if (found === null) throw new NoFilter('It ends where more is expected.', offset)
+    throw new NoFilter(unexpectedAt(text, offset, found ?? ''), offset)
   }
+}
+
+// How other languages write it.
+const SPELLING: Record<string, string> = {
+  '=': ' Equality is "==".',
+  and: ' "and" is "&&".',
+  or: ' "or" is "||".',
+}
+
+/** The parser gives one character: people look for the word. */
+function unexpectedAt(text: string, offset: number, found: string): string {
+  const word = /^\w+/.exec(text.slice(offset))?.[0].slice(0, 40) ?? found
+  const not = /(^|\W)not\s+$/.test(text.slice(0, offset)) ? ' "not" is "!".' : ''
+  return `${JSON.stringify(word)} is not expected here.${SPELLING[word.toLowerCase()] ?? not}`
 }
 
 /** A fault in each round of a loop would cost as much as the whole evaluation: most of what an error takes is its stack. */

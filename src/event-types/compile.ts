@@ -150,9 +150,10 @@ export function tryToCompile(text: string): Validator | SchemaProblem[] {
   } catch (error) {
     return [{ pointer: '', message: whyNot(error) }]
   }
-  const problems = (meta.errors ?? []).map(({ instancePath, message = '' }) => ({ pointer: instancePath, message }))
-  // A thing that is none of several is said to be none of each, too.
-  return [...new Map(problems.map((problem) => [problem.pointer, problem])).values()].slice(0, MOST_PROBLEMS)
+  const problems = (meta.errors ?? []).map(faultOf).map(({ path, message }) => ({ pointer: path, message }))
+  // A thing that is none of several is said to be none of each, too: the first of them is what was most likely meant.
+  const first = new Map(problems.reverse().map((problem) => [problem.pointer, problem]))
+  return [...first.values()].reverse().slice(0, MOST_PROBLEMS)
 }
 
 /** A chain of a thousand references, each to the next, is beyond the stack of the compiler. */

@@ -87,12 +87,16 @@ export async function findVersionTexts(
     )
 }
 
-/** The example of a type's newest version, as JSON text; null where the catalogue has none. */
-export async function findExample(tx: Tx, name: string): Promise<{ version: string; example: string } | null> {
+/** The example of a type's version, or of its newest, as JSON text; null where the catalogue has none. */
+export async function findExample(
+  tx: Tx,
+  name: string,
+  preferred: string | null,
+): Promise<{ version: string; example: string } | null> {
   const [row] = await tx<{ version: string; example: string }[]>`
     select version.version, version.example from postrider.event_types type
     join postrider.event_type_versions version on version.event_type_id = type.id
     where type.name = ${name} and type.archived_at is null
-    order by version.created_at desc, version.version desc limit 1`
+    order by (version.version = ${preferred}) desc nulls last, version.created_at desc, version.version desc limit 1`
   return row ?? null
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { desc, eq } from 'drizzle-orm'
+import { desc, eq, sql } from 'drizzle-orm'
 import type { EventTypeId } from '../../schema/ids.ts'
 import type { Validation } from '../../schema/states.ts'
 import { eventTypes, eventTypeVersions } from '../../schema/tables/event-types.ts'
@@ -101,12 +101,14 @@ function readOne(webhook: Webhook, { version, validation }: ImportOptions): Read
 
 async function importOne(
   tx: Pick<Orm, 'select' | 'insert' | 'update'>,
-  { webhook, checked, exampleDerived, mistakes }: Read,
-  { version, allowBreaking }: ImportOptions,
+  read: Read,
+  options: ImportOptions,
   now: Date,
 ): Promise<Imported> {
-  const { name } = webhook
-  const known = await newestVersion(tx, name)
+  const { name } = read.webhook
+  const { version, allowBreaking } = options
+  const known = await knownVersion(tx, name, version ?? null)
+  const { checked, exampleDerived, mistakes } = withKnownExample(read, known, options)
   const result = { name, id: known?.id ?? null, exampleDerived, breakingChanges: [], mistakes }
   if (checked?.version == null) return { ...result, state: 'REFUSED' }
   const named = { ...checked.version, version: version ?? known?.version ?? FIRST_VERSION }
@@ -120,16 +122,33 @@ async function importOne(
   }
 }
 
-async function newestVersion(
+/** With the example of the catalogue in place of one that is made up, where it fits: what somebody wrote says more. */
+function withKnownExample(read: Read, known: KnownVersion | null, options: ImportOptions): Read {
+  const { webhook, exampleDerived } = read
+  if (!exampleDerived || 'problem' in webhook || known?.example == null) return read
+  const kept = readOne({ ...webhook, example: known.example, exampleDerived: false }, options)
+  return kept.checked ? kept : read
+}
+
+type KnownVersion = { id: EventTypeId; version: string | null; example: string | null }
+
+/** The type with that version, else with its newest. */
+async function knownVersion(
   tx: Pick<Orm, 'select'>,
   name: string,
-): Promise<{ id: EventTypeId; version: string | null } | null> {
+  version: string | null,
+): Promise<KnownVersion | null> {
+  const { eventTypeId, createdAt, example } = eventTypeVersions
   const [row] = await tx
-    .select({ id: eventTypes.id, version: eventTypeVersions.version })
+    .select({ id: eventTypes.id, version: eventTypeVersions.version, example })
     .from(eventTypes)
-    .leftJoin(eventTypeVersions, eq(eventTypeVersions.eventTypeId, eventTypes.id))
+    .leftJoin(eventTypeVersions, eq(eventTypeId, eventTypes.id))
     .where(eq(eventTypes.name, name))
-    .orderBy(desc(eventTypeVersions.createdAt), desc(eventTypeVersions.version))
+    .orderBy(
+      sql`${eventTypeVersions.version} = ${version} desc nulls last`,
+      desc(createdAt),
+      desc(eventTypeVersions.version),
+    )
     .limit(1)
   return row ?? null
 }

@@ -158,7 +158,8 @@ const EventPublishPayload = payloadType<Published>(
     }),
     warnings: t.field({
       type: [PublishWarningRef],
-      description: 'What the catalogue has to say about it, at most five; none when all is well, or it was refused.',
+      description:
+        'What the catalogue has to say about it, at most five; none when all is well, it was refused, or is a duplicate.',
       resolve: ({ warnings }) => (warnings ?? []) as PublishWarning[],
     }),
   }),

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type DeliveryId, deliveryIdOf, type EndpointId, newId, publicId, type TenantId } from '../../schema/ids.ts'
+import type { StoredVersions } from '../../schema/tables/endpoints.ts'
 import { recordActionIn } from '../audit/record.ts'
 import { placesOf } from '../deliveries/admission.ts'
 import { deliverTicket, lockAllowances, saveSlots, setBacklog } from '../deliveries/admit.ts'
@@ -53,7 +54,8 @@ async function createTest(
   if (!allowance || allowance.deleted) throw endpointNotFound(endpointId)
   const type = givenType ?? firstNamed(endpoint.eventTypes) ?? DEFAULT_TYPE
   // What receivers of this type are to understand; of one that the catalogue does not know, anything will do.
-  const { version, example } = (await findExample(tx, type)) ?? { version: null, example: EXAMPLE }
+  const pinned = endpoint.versions && Object.hasOwn(endpoint.versions, type) ? (endpoint.versions[type] ?? null) : null
+  const { version, example } = (await findExample(tx, type, pinned)) ?? { version: null, example: EXAMPLE }
   const eventId = newId<'evt'>(now)
   const delivery = deliveryIdOf(eventId, endpointId)
   // Within its allowance whatever its state. At one that is not active nobody would make room for it later.
@@ -90,13 +92,11 @@ async function createTest(
   return delivery
 }
 
-async function readEndpoint(
-  tx: Tx,
-  reach: Reach,
-  id: EndpointId,
-): Promise<{ tenantId: TenantId; eventTypes: string[] | null }> {
-  const [endpoint] = await tx<{ tenantId: TenantId; eventTypes: string[] | null }[]>`
-    select tenant_id as "tenantId", event_types as "eventTypes" from postrider.endpoints
+type Tested = { tenantId: TenantId; eventTypes: string[] | null; versions: StoredVersions | null }
+
+async function readEndpoint(tx: Tx, reach: Reach, id: EndpointId): Promise<Tested> {
+  const [endpoint] = await tx<Tested[]>`
+    select tenant_id as "tenantId", event_types as "eventTypes", versions from postrider.endpoints
     where id = ${id} and deleted_at is null and (${reach === 'every'} or tenant_id = ${reach === 'every' ? null : reach})`
   if (!endpoint) throw endpointNotFound(id)
   return endpoint

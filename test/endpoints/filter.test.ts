@@ -163,6 +163,9 @@ describe('a filter is refused when it is saved, with the place,', () => {
     filter                                                | says
     ${''}                                                 | ${'Line 1, column 1: A filter is an expression; this is empty.'}
     ${'payload.a = 1'}                                    | ${'Line 1, column 11: "=" is not expected here. Equality is "==".'}
+    ${'payload.a and payload.b'}                          | ${'Line 1, column 11: "and" is not expected here. "and" is "&&".'}
+    ${'not payload.a'}                                    | ${'Line 1, column 5: "payload" is not expected here. "not" is "!".'}
+    ${'payload.name like "x"'}                            | ${'Line 1, column 14: "like" is not expected here.'}
     ${'payload.a >'}                                      | ${'Line 1, column 11: '}
     ${'type == "a" &&\n  == 2'}                           | ${'Line 1, column 13: '}
     ${'"😀" == type && foo'}                              | ${'Line 1, column 16: There is no foo in a filter'}

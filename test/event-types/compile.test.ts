@@ -198,3 +198,11 @@ describe('a schema that makes judging expensive is stopped in time', () => {
     expect(faultsOf({ $ref: '#/$defs/a0', $defs: doubling }, 1)).toMatchObject([{ path: '', rule: 'limit' }])
   })
 })
+
+test('a type that JSON Schema does not know is told with those that it does', () => {
+  const told =
+    'must be equal to one of the allowed values: ["array","boolean","integer","null","number","object","string"]'
+  expect(tryToCompile('{"properties":{"a":{"type":"strng"}}}')).toEqual([
+    { pointer: '/properties/a/type', message: told },
+  ])
+})

@@ -111,6 +111,24 @@ test('a document that is imported again changes what changed, and breaks nobody 
   expect((await typeOf('account.created')).versions).toEqual([{ version: '2026-12-01' }, { version: '1' }])
 })
 
+test('an import makes up no example where somebody has written one that still fits', async () => {
+  const { bring, ask, typeOf } = await world()
+  const type = (properties: object) => ({
+    type: 'object',
+    required: ['id'],
+    properties: { id: { type: 'string', pattern: '^in_' }, ...properties },
+  })
+  const version = { version: '1', schema: type({}), example: { id: 'in_8231' } }
+  const save = 'mutation ($input: EventTypeSaveInput!) { eventTypeSave(input: $input) { userErrors { message } } }'
+  await ask(save, { input: { name: 'a.b', version } })
+  expect((await bring(withSchema(type({})))).webhooks).toMatchObject([{ state: 'UNCHANGED', exampleDerived: false }])
+  expect((await bring(withSchema(type({ note: { type: 'string' } })))).webhooks).toMatchObject([{ state: 'CHANGED' }])
+  expect((await typeOf('a.b')).newestVersion).toMatchObject({ version: '1', example: { id: 'in_8231' } })
+
+  const other = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } }
+  expect((await bring(withSchema(other), { allowBreaking: true })).webhooks).toMatchObject([{ exampleDerived: true }])
+})
+
 const body = (media: object) => ({ requestBody: { content: { 'application/json': media } } })
 const one = (item: unknown, more: object = {}) => ({ openapi: '3.1.0', webhooks: { 'a.b': item }, ...more })
 const withSchema = (schema: unknown, more: object = {}) => one({ post: body({ schema, ...more }) })

@@ -180,6 +180,19 @@ test('what is saved and archived is on record, without the schema', async () => 
   ])
 })
 
+test('a test of an endpoint sends the example of the version that it is pinned to', async () => {
+  const { save, ask, addEndpoint, db } = await world()
+  await save({ version: version() })
+  await save({ version: version(SCHEMA, { amount: 2 }, '2') })
+  await addEndpoint('https://example.com/hook', { eventTypes: ['invoice.paid'] })
+  const pin = `mutation ($id: ID!) { endpointUpdate(id: $id, input: { versions: [{ eventType: "invoice.paid", version: "1" }] }) {
+    userErrors { message } } }`
+  const { endpoints } = await ask<Any>('{ endpoints { nodes { id } } }')
+  await ask(pin, { id: endpoints.nodes[0].id })
+  await ask('mutation ($id: ID!) { endpointTest(id: $id) { userErrors { code } } }', { id: endpoints.nodes[0].id })
+  expect(await db.sql`select version from postrider.events`).toEqual([{ version: '1' }])
+})
+
 test('a test of an endpoint sends the example of the newest version', async () => {
   const { save, ask, addEndpoint, db } = await world()
   await save({ version: version() })
