@@ -74,21 +74,21 @@ export function createEvaluation(subject: Subject): { verdict(filter: string): V
 }
 
 /** Of a filter that does not hold: the first of its conditions that does not, or cannot be told; the whole where it is none of them. */
-export function conditionAtFault(text: string, subject: Subject): Part {
+export function conditionAtFault(text: string, subject: Subject): Part & { steps: number } {
   const whole = { text, offset: 0 }
   const parts = conditionsOf(whole)
-  if (parts.length < 2) return parts[0] ?? whole
+  if (parts.length < 2) return { ...(parts[0] ?? whole), steps: 0 }
   const bindings = bindingsOf(subject)
   let faulty: Part | null = null
   let steps = 0
   for (const part of parts) {
     const { holds, fault, steps: taken } = evaluate(part.text, bindings)
-    if (!holds && fault === null) return part
-    if (fault !== null) faulty ??= part
     steps += taken
+    if (!holds && fault === null) return { ...part, steps }
+    if (fault !== null) faulty ??= part
     if (steps > MOST_STEPS) break
   }
-  return faulty ?? whole
+  return { ...(faulty ?? whole), steps }
 }
 
 function evaluate(text: string, bindings: Bindings): Verdict {

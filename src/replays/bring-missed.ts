@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { type DeliveryId, deliveryIdOf, type EventId } from '../../schema/ids.ts'
+import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, type TenantId } from '../../schema/ids.ts'
 import { createDeliveries, knownDeliveries } from '../deliveries/create.ts'
 import type { Wishes } from '../endpoints/decide.ts'
 import type { Tx } from '../postgres/client.ts'
 import { boundsOf } from '../postgres/time-range.ts'
-import { type DecidedRow, decideEach } from '../routing/decisions.ts'
+import { type DecidedRow, decideEach, type FilterFault, noteFaults } from '../routing/decisions.ts'
 import { admitReplayed, type HandedOver, lockPlace, type Part, type Step, type StepContext, sendable } from './step.ts'
 
 const MOST_EVENTS = 500
@@ -13,6 +13,7 @@ const MOST = 50
 const MOST_STEPS = 1_000_000
 
 type EventRow = DecidedRow
+type Asking = Wishes & { id: EndpointId; tenantId: TenantId }
 type Missing = EventRow & { delivery: DeliveryId }
 type NewMissed = HandedOver & { event: EventRow }
 
@@ -27,11 +28,11 @@ export async function bringMissed(
 ): Promise<Step | null> {
   const now = clock.now()
   const events = await readEvents(tx, part)
-  // Before anything is locked: filters may take a while.
-  const { wanted, seen } = await wantedAmong(tx, part, events, part.tenantId === operationsTenantId)
+  // Before anything is locked: filters may take a while. What somebody else creates meanwhile is not created twice.
+  const absent = await withoutDelivery(tx, part, events)
+  const { missing, faults, seen } = await wantedAmong(tx, part, absent, part.tenantId === operationsTenantId)
   const place = await lockPlace(tx, part.endpointId, MOST, now)
   if (place === null) return null
-  const missing = await withoutDelivery(tx, part, wanted)
   const { room, allowance } = place
   const most = room.tickets + room.waiting
   const chosen = missing.slice(0, most).map(
@@ -54,8 +55,15 @@ export async function bringMissed(
   const created = kept.filter(({ delivery }) => ids.has(delivery))
   await admitReplayed(tx, tickets, part.endpointId, place, created, now)
   const crowded = missing.length > most
-  const position = (crowded ? chosen.at(-1)?.event.id : seen.at(-1)?.id) ?? part.position
-  const left = crowded || events.length === MOST_EVENTS || seen.length < events.length
+  const all = seen.length === absent.length
+  const position = (crowded ? chosen.at(-1)?.event.id : (all ? events : seen).at(-1)?.id) ?? part.position
+  const left = crowded || !all || events.length === MOST_EVENTS
+  // Of what is gone through again, then.
+  await noteFaults(
+    tx,
+    faults.filter(({ event }) => event.id <= position),
+    now,
+  )
   return { redelivered: created.length, position, left, crowded }
 }
 
@@ -68,31 +76,39 @@ function readEvents(tx: Tx, { tenantId, position, upTo }: Part): Promise<EventRo
     order by id limit ${MOST_EVENTS}`
 }
 
-/** The events that the endpoint wants as it is now, decided as when they are routed: among those that it has come to. */
+/**
+ * The events that the endpoint wants as it is now, decided as when they are routed: among those that it has come to, which are
+ * no more than there may be room for. Each step would read and decide about the others again.
+ */
 async function wantedAmong(
   tx: Tx,
   { endpointId }: Part,
-  events: readonly EventRow[],
+  events: readonly Missing[],
   operations: boolean,
-): Promise<{ wanted: EventRow[]; seen: EventRow[] }> {
-  const endpoints = await tx<Wishes[]>`
-    select event_types as "eventTypes", channels, versions, filter from postrider.endpoints where id = ${endpointId}`
-  const wanted: EventRow[] = []
-  const seen: EventRow[] = []
+): Promise<{ missing: Missing[]; faults: FilterFault<Missing, Asking>[]; seen: Missing[] }> {
+  const endpoints = await tx<Asking[]>`
+    select id, tenant_id as "tenantId", event_types as "eventTypes", channels, versions, filter
+    from postrider.endpoints where id = ${endpointId}`
+  const missing: Missing[] = []
+  const faults: FilterFault<Missing, Asking>[] = []
+  const seen: Missing[] = []
   let steps = 0
   const asked = { candidates: () => endpoints, operations: () => operations, putOff: () => steps > MOST_STEPS }
-  for await (const decided of decideEach(tx, events, asked)) {
-    if (decided.putOff) break
-    steps += decided.steps
-    seen.push(decided.event)
-    if (decided.matching.length > 0) wanted.push(decided.event)
+  for (let at = 0; at < events.length; at += MOST) {
+    for await (const decided of decideEach(tx, events.slice(at, at + MOST), asked)) {
+      if (decided.putOff || missing.length > MOST) return { missing, faults, seen }
+      steps += decided.steps
+      seen.push(decided.event)
+      faults.push(...decided.faults)
+      if (decided.matching.length > 0) missing.push(decided.event)
+    }
   }
-  return { wanted, seen }
+  return { missing, faults, seen }
 }
 
-async function withoutDelivery(tx: Tx, { endpointId }: Part, wanted: readonly EventRow[]): Promise<Missing[]> {
-  if (wanted.length === 0) return []
-  const derived = wanted.map((event) => ({ ...event, delivery: deliveryIdOf(event.id, endpointId) }))
+async function withoutDelivery(tx: Tx, { endpointId }: Part, events: readonly EventRow[]): Promise<Missing[]> {
+  if (events.length === 0) return []
+  const derived = events.map((event) => ({ ...event, delivery: deliveryIdOf(event.id, endpointId) }))
   const known = await knownDeliveries(
     tx,
     derived.map(({ delivery }) => delivery),

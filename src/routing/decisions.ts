@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import type { EndpointId, EventId, TenantId } from '../../schema/ids.ts'
-import { asksPayload, createDecisions, type Decided, type Wishes } from '../endpoints/decide.ts'
+import { createDecisions, type Decided, refusalWithoutPayload, type Wishes } from '../endpoints/decide.ts'
 import type { Tx } from '../postgres/client.ts'
 import { boundsOf } from '../postgres/time-range.ts'
 
@@ -44,24 +44,29 @@ export async function* decideEach<Event extends DecidedRow, Endpoint extends Wis
   events: readonly Event[],
   { candidates, operations, putOff = () => false }: Asked<Event, Endpoint>,
 ): AsyncGenerator<Decisions<Event, Endpoint>> {
+  const shortlist = createShortlists(candidates, operations)
   let breath = 0
   for (let at = 0; at < events.length; at += MOST_PAYLOADS) {
     const some = events.slice(at, at + MOST_PAYLOADS).map((event) => {
-      const unread = toDecide(event, operations(event), undefined)
-      return { event, asks: candidates(event).some((endpoint) => asksPayload(unread, endpoint)) }
+      const wanting = shortlist(event)
+      return { event, wanting, asks: wanting.some(({ filter }) => filter !== null) }
     })
     const wanted = some.flatMap(({ event, asks }) => (asks && !putOff(event) ? [event.id] : []))
     const contents = await readContents(tx, wanted)
-    for (const { event, asks } of some) {
+    for (const { event, wanting, asks } of some) {
       const none: Decisions<Event, Endpoint> = { event, putOff: false, matching: [], faults: [], steps: 0 }
       if (asks && putOff(event)) {
         yield { ...none, putOff: true }
         continue
       }
+      if (!asks) {
+        yield { ...none, matching: wanting }
+        continue
+      }
       const decisions = createDecisions(toDecide(event, operations(event), contents.get(event.id)))
       const matching: Endpoint[] = []
       const faults: FilterFault<Event, Endpoint>[] = []
-      for (const endpoint of candidates(event)) {
+      for (const endpoint of wanting) {
         const before = decisions.steps()
         const { refusal, fault } = decisions.decide(endpoint)
         if (refusal === null) matching.push(endpoint)
@@ -76,7 +81,24 @@ export async function* decideEach<Event extends DecidedRow, Endpoint extends Wis
   }
 }
 
-type Content = { payload: string; tenant: string }
+/** Whom nothing but a filter can refuse: looked for once for all events that are alike in what it depends on. */
+function createShortlists<Event extends DecidedRow, Endpoint extends Wishes>(
+  candidates: (event: Event) => readonly Endpoint[],
+  operations: (event: Event) => boolean,
+): (event: Event) => readonly Endpoint[] {
+  const known = new Map<string, readonly Endpoint[]>()
+  return (event) => {
+    const key = JSON.stringify([event.tenantId, event.type, event.version, event.channels])
+    const unread = toDecide(event, operations(event), undefined)
+    const wanting =
+      known.get(key) ?? candidates(event).filter((endpoint) => refusalWithoutPayload(unread, endpoint) === null)
+    known.set(key, wanting)
+    return wanting
+  }
+}
+
+/** `payload`: null where it is gone. */
+type Content = { payload: string | null; tenant: string }
 
 /** An event with what its filters are told of it. One whose payload is gone has none that can be evaluated. */
 export function toDecide(
@@ -85,7 +107,10 @@ export function toDecide(
   content: Content | undefined,
 ): Decided {
   const { type, version, channels, isTest = false } = event
-  const payload = () => JSON.parse((content as Content).payload)
+  const payload = () => {
+    if (typeof content?.payload !== 'string') throw new Error('The payload is gone')
+    return JSON.parse(content.payload)
+  }
   return { type, version, channels, isTest, operations, tenant: content?.tenant ?? '', payload }
 }
 
@@ -94,11 +119,11 @@ export async function readContents(tx: Tx, ids: readonly EventId[]): Promise<Map
   if (ids.length === 0) return new Map()
   const { lowest, highest } = boundsOf(ids)
   const rows = await tx<(Content & { id: EventId })[]>`
-    select payload.id, payload.payload, tenant.key as tenant
-    from postrider.event_payloads payload
-    join postrider.events event on event.id = payload.id and event.id between ${lowest} and ${highest}
+    select event.id, payload.payload, tenant.key as tenant
+    from postrider.events event
     join postrider.tenants tenant on tenant.id = event.tenant_id
-    where payload.id = any(${ids as never}::uuid[]) and payload.id between ${lowest} and ${highest}`
+    left join postrider.event_payloads payload on payload.id = event.id and payload.id between ${lowest} and ${highest}
+    where event.id = any(${ids as never}::uuid[]) and event.id between ${lowest} and ${highest}`
   return new Map(rows.map((row) => [row.id, row]))
 }
 

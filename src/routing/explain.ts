@@ -5,6 +5,7 @@ import { endpoints } from '../../schema/tables/endpoints.ts'
 import { knownDeliveries } from '../deliveries/create.ts'
 import { createDecisions, type Decided, type Refusal } from '../endpoints/decide.ts'
 import { conditionAtFault } from '../endpoints/filter.ts'
+import { MOST_STEPS_OF_AN_EVENT } from '../endpoints/filter-meter.ts'
 import { type Part, placeOf } from '../endpoints/filter-text.ts'
 import type { Endpoint } from '../endpoints/find.ts'
 import type { Event } from '../events/find.ts'
@@ -60,7 +61,7 @@ export async function explainEvent(context: ExplainContext, event: Event, endpoi
   let isGone = false
   const explained = await explain(context, event.tenantId, endpointIds, async () => {
     const content = (await db.transaction((tx) => readContents(tx, [event.id]))).get(event.id)
-    isGone = content === undefined
+    isGone = content?.payload === null
     return toDecide(event, event.tenantId === operationsTenantId, content)
   })
   const ids = explained.map(({ endpoint }) => deliveryIdOf(event.id, endpoint.id))
@@ -109,16 +110,24 @@ async function explainEach(event: Decided, asked: readonly Endpoint[]): Promise<
   const decisions = createDecisions(event)
   const parts = new Map<string, Part>()
   const explained: Explained[] = []
+  let looking = 0
   let rested = 0
   for (const endpoint of asked) {
     const { refusal, fault } = decisions.decide(endpoint)
     const filter = refusal === 'FILTER' || refusal === 'FILTER_FAULT' ? endpoint.filter : null
-    if (filter !== null && !parts.has(filter)) parts.set(filter, conditionAtFault(filter, event))
+    if (filter !== null && !parts.has(filter)) {
+      // As much again as deciding may take; then the whole filter has to do.
+      const { steps, ...part } =
+        looking < MOST_STEPS_OF_AN_EVENT ? conditionAtFault(filter, event) : { text: filter, offset: 0, steps: 0 }
+      parts.set(filter, part)
+      looking += steps
+    }
     const part = filter === null ? null : (parts.get(filter) as Part)
     const filterPart = part && { text: part.text, ...placeOf(filter as string, part.offset) }
     explained.push({ endpoint, refusal, fault, filterPart, delivery: null })
-    if (decisions.steps() - rested < STEPS_AT_A_TIME) continue
-    rested = decisions.steps()
+    const steps = decisions.steps() + looking
+    if (steps - rested < STEPS_AT_A_TIME) continue
+    rested = steps
     await setImmediate()
   }
   return explained

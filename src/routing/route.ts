@@ -1,7 +1,7 @@
 import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, newId, type TenantId } from '../../schema/ids.ts'
 import type { Ordering } from '../../schema/states.ts'
 import type { Wishes } from '../endpoints/decide.ts'
-import { laneOf, patternsOf, wants } from '../endpoints/matching.ts'
+import { laneOf, patternsOf } from '../endpoints/matching.ts'
 import { BURST } from '../events/bursts.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
@@ -137,6 +137,7 @@ async function matchSome(
   endpoints: readonly Candidate[],
   operations: TenantId,
 ): Promise<{ matches: Match[]; faults: Fault[]; deferred: EventRow[] }> {
+  const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
   const used = new Map<TenantId, { matches: number; steps: number; full: boolean }>()
   const usedBy = (tenant: TenantId) => used.get(tenant) ?? { matches: 0, steps: 0, full: false }
   const matches: Match[] = []
@@ -144,7 +145,7 @@ async function matchSome(
   const deferred: EventRow[] = []
   let steps = 0
   const decided = decideEach(tx, events, {
-    candidates: createShortlists(endpoints, operations),
+    candidates: ({ tenantId }) => ofTenant.get(tenantId) ?? [],
     operations: ({ tenantId }) => tenantId === operations,
     // Where there is no room any more no filter is evaluated in vain.
     putOff: ({ tenantId }) => {
@@ -172,20 +173,6 @@ async function matchSome(
     }
   }
   return { matches, faults, deferred }
-}
-
-/** The endpoints that want an event's type: looked for once for each type of a tenant. */
-function createShortlists(endpoints: readonly Candidate[], operations: TenantId) {
-  const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
-  const known = new Map<string, Candidate[]>()
-  return ({ tenantId, type }: EventRow): readonly Candidate[] => {
-    const key = `${tenantId} ${type}`
-    const shortlist =
-      known.get(key) ??
-      (ofTenant.get(tenantId) ?? []).filter(({ eventTypes }) => wants(eventTypes, type, tenantId === operations))
-    known.set(key, shortlist)
-    return shortlist
-  }
 }
 
 /**

@@ -129,3 +129,30 @@ test('a replay of what an endpoint missed asks its channels, versions and filter
   expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', total: 2, redelivered: 1 })
   expect(await quiet(young)).toMatchObject([{ state: 'DELIVERED', eventType: 'user.created' }])
 })
+
+/** An endpoint that came to be after some events that nobody wanted. */
+async function afterAll(payloads: readonly unknown[], filter: string) {
+  const world = await replayWorld()
+  const { engine } = world
+  await engine.change(world.endpoint, { eventTypes: ['nothing'] })
+  await engine.publisher.publishBatch(payloads.map((payload) => ({ tenantId: engine.tenantId, type: 'a', payload })))
+  await eventually(async () => {
+    expect(await engine.db.sql`select from postrider.events where routed_at is null`).toEqual([])
+  })
+  const young = await engine.addEndpoint((await receiverOf()).url)
+  await engine.change(young, { filter, state: 'PAUSED' })
+  return { ...world, missed: { endpointId: publicId('ep', young), since: new Date(Date.now() - 60_000) } }
+}
+
+test('a filter that cannot be evaluated for what an endpoint missed is noted as when that is routed', async () => {
+  const { engine, missed, start, ended } = await afterAll([{ n: 1 }, {}, { n: 2 }, {}], 'payload.n >= 0')
+  expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', redelivered: 2 })
+  expect(await engine.db.sql`select count::int from postrider.filter_faults`).toEqual([{ count: 2 }])
+})
+
+test('a filter that takes long is asked about what an endpoint missed in several steps, and about all of it', async () => {
+  const list = Array.from({ length: 40 }, (_, index) => index + 1)
+  const filter = 'payload.list.exists(x, payload.list.exists(y, x + 0.0 == -y)) || payload.ok'
+  const { missed, start, ended } = await afterAll(Array(40).fill({ list, ok: true }), filter)
+  expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', redelivered: 40 })
+})

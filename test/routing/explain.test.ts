@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { deliveryIdOf, type EndpointId, newId, publicId } from '../../schema/ids.ts'
 import { findEvents } from '../../src/events/find.ts'
 import type { Published, PublishInput } from '../../src/events/publish.ts'
+import { noteFaults } from '../../src/routing/decisions.ts'
 import { type Explained, explainDraft, explainEvent } from '../../src/routing/explain.ts'
 import { routeIntoLanes } from '../../src/routing/lanes.ts'
 import { type OutboxTicket, route } from '../../src/routing/route.ts'
@@ -136,7 +137,7 @@ test('what is explained of 1,000 events and 40 endpoints is what routing then do
   }
 }, 120_000)
 
-test('a filter that could not be evaluated is noted once for its endpoint, and forgotten when it is changed', async () => {
+test('a filter that could not be evaluated is noted once for its endpoint, unless it was changed meanwhile', async () => {
   const { addEndpoint, change, publisher, tenantId, routeAll, db } = await world()
   const id = await addEndpoint(URL)
   await change(id, { filter: 'payload.amount > 5' })
@@ -152,6 +153,14 @@ test('a filter that could not be evaluated is noted once for its endpoint, and f
   const faults = await db.sql`
     select count::int, message, (select count(*) from postrider.deliveries)::int as deliveries from postrider.filter_faults`
   expect(faults).toEqual([{ count: 21, message: 'Line 1, column 8: there is no field "amount".', deliveries: 1 }])
+
+  const stale = {
+    event: { id: newId<'evt'>(new Date()) },
+    endpoint: { id, tenantId, filter: 'payload.old' },
+    message: '',
+  }
+  await db.transaction((tx) => noteFaults(tx, [stale], new Date()))
+  expect(await db.sql`select count::int from postrider.filter_faults`).toEqual([{ count: 21 }])
 })
 
 test('a payload that is gone makes no filter hold', async () => {
@@ -160,6 +169,7 @@ test('a payload that is gone makes no filter hold', async () => {
   const filtered = await addEndpoint(URL)
   await change(filtered, { filter: 'payload.index == 0' })
   await addEndpoint(URL)
+  await change(await addEndpoint(URL), { filter: 'tenant == "default"' })
   const [id] = await publish(1)
   await routeAll()
   await db.sql`delete from postrider.event_payloads`
@@ -167,6 +177,8 @@ test('a payload that is gone makes no filter hold', async () => {
   const explained = await explainEvent(engine, event as never, null)
   expect(explained.map(({ refusal, fault, delivery }) => ({ refusal, fault, has: delivery !== null }))).toEqual([
     { refusal: 'FILTER_FAULT', fault: 'The payload of this event is gone: no filter can be asked.', has: true },
+    { refusal: null, fault: null, has: true },
+    // What does not ask for the payload is told as ever.
     { refusal: null, fault: null, has: true },
   ])
 })
@@ -180,7 +192,8 @@ test('a tenant whose filters take very many steps has the rest of its events put
   await addEndpoint(URL)
   const other = newId<'ten'>(new Date())
   await db.sql`insert into postrider.tenants (id, key, created_at) values (${other}, 'other', now())`
-  await change(await addEndpoint(URL), { tenantId: other })
+  // Filtered as well: what has no filter is never put off for another one's.
+  await change(await addEndpoint(URL), { tenantId: other, filter: 'payload == 1' })
   const list = Array.from({ length: 300 }, (_, index) => index + 1)
   await publisher.publishBatch([
     ...Array.from({ length: 10 }, () => ({ tenantId, type: 'a', payload: { list } })),
@@ -191,6 +204,7 @@ test('a tenant whose filters take very many steps has the rest of its events put
   expect(deferred).toBeGreaterThan(0)
   expect(deferred).toBeLessThan(10)
   expect(admitted).toBe(10 - deferred + 1)
+  expect(await db.sql`select from postrider.deliveries where tenant_id = ${other}`).toHaveLength(1)
   await routeAll()
   expect((await deliveryIds()).size).toBe(11)
 })
