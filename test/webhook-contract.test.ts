@@ -152,7 +152,7 @@ function eventShown() {
   const { body } = requestShown()
   const { id, type, version, created_at } = JSON.parse(body)
   const payload = body.slice(body.indexOf(',"data":') + ',"data":'.length, -1)
-  return { id, type, version, createdAt: new Date(created_at), tenant: 'acme', payload }
+  return { id, type, version, createdAt: new Date(created_at), tenant: 'acme', isTest: false, payload }
 }
 
 test('every format is described, and the examples are the event that is shown', () => {

@@ -13,6 +13,8 @@ export type FormattableEvent = {
   createdAt: Date
   /** The key of its tenant, which never changes. */
   tenant: string
+  /** An example that `endpointTest` made. Every format but `RAW` says so in what is signed. */
+  isTest: boolean
   payload: string
 }
 
@@ -46,12 +48,20 @@ const { stringify } = JSON
 
 const envelope = (event: FormattableEvent) => `${head(event)},"data":${event.payload}}`
 
-function head({ id, type, version, createdAt }: FormattableEvent): string {
-  return `{"id":${stringify(id)},"type":${stringify(type)},"version":${stringify(version)},"created_at":"${createdAt.toISOString()}"`
+function head({ id, type, version, createdAt, isTest }: FormattableEvent): string {
+  const test = isTest ? ',"test":true' : ''
+  return `{"id":${stringify(id)},"type":${stringify(type)},"version":${stringify(version)},"created_at":"${createdAt.toISOString()}"${test}`
 }
 
-/** CloudEvents 1.0, "Context Attributes"; `eventversion` is an extension. */
-function attributesOf({ id, type, version, createdAt, tenant }: FormattableEvent): [name: string, value: string][] {
+/** CloudEvents 1.0, "Context Attributes"; `eventversion` and `test` are extensions. */
+function attributesOf({
+  id,
+  type,
+  version,
+  createdAt,
+  tenant,
+  isTest,
+}: FormattableEvent): [name: string, value: string][] {
   return [
     ['specversion', '1.0'],
     ['id', id],
@@ -59,6 +69,7 @@ function attributesOf({ id, type, version, createdAt, tenant }: FormattableEvent
     ['type', type],
     ['time', createdAt.toISOString()],
     ...(version === null ? [] : [['eventversion', version] as [string, string]]),
+    ...(isTest ? [['test', 'true'] as [string, string]] : []),
   ]
 }
 
@@ -80,7 +91,7 @@ function cloudEventHeaders(event: FormattableEvent): Header[] {
   ])
 }
 
-function xml({ id, type, version, createdAt, payload }: FormattableEvent): string {
+function xml({ id, type, version, createdAt, isTest, payload }: FormattableEvent): string {
   const shown = version === null ? '' : `<version>${xmlText(version)}</version>`
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<event><id>${id}</id><type>${type}</type>${shown}<created_at>${createdAt.toISOString()}</created_at><data>${xmlOfJson(payload)}</data></event>`
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<event><id>${id}</id><type>${type}</type>${shown}<created_at>${createdAt.toISOString()}</created_at>${isTest ? '<test>true</test>' : ''}<data>${xmlOfJson(payload)}</data></event>`
 }

@@ -175,10 +175,11 @@ function assemble(
     const { secrets, privateKeys, credentials } = open(endpoint)
     Object.assign(prepared.endpoint, { signing: { ...prepared.endpoint.signing, secrets, privateKeys }, credentials })
     const { version, payload } = row
+    const isTest = row.isTest === true
     const createdAt = toDate(row.occurredAt)
     Object.assign(
       prepared,
-      formatEvent(format, { id: webhookId, type: eventType, version, createdAt, tenant, payload }),
+      formatEvent(format, { id: webhookId, type: eventType, version, createdAt, tenant, isTest, payload }),
     )
     batch.ready.push(prepared)
   } catch (error) {

@@ -38,6 +38,7 @@ function headersOf({ delivery, endpoint, webhookId, headers: [contentType, ...of
   // By the wall clock: it is what receivers compare with theirs.
   const timestamp = Math.floor(Date.now() / 1000)
   const signatures = signatureHeaders({ id: webhookId, timestamp, body }, endpoint.signing)
+  const test: Header[] = delivery.trigger === 'TEST' ? [['webhook-test', 'true']] : []
   const order: Header[] = delivery.sequence === null ? [] : [['webhook-sequence', String(delivery.sequence)]]
   return [
     contentType as Header,
@@ -46,6 +47,7 @@ function headersOf({ delivery, endpoint, webhookId, headers: [contentType, ...of
     ['webhook-event', delivery.eventType],
     ['webhook-attempt', String(delivery.attemptsMade + 1)],
     ...order,
+    ...test,
     ...ofFormat,
     ...signatures.also,
   ]

@@ -30,8 +30,8 @@ export async function findSentBodies(orm: Orm, reach: Reach, wanted: readonly Se
     const [event, payload] = [eventOf.get(eventId), payloadOf.get(eventId)]
     const tenant = event && keyOf.get(event.tenantId)
     if (event === undefined || tenant === undefined || payload === undefined) return null
-    const { type, version, occurredAt } = event
-    const source = { id: publicId('evt', eventId), type, version, createdAt: occurredAt, tenant, payload }
+    const { type, version, occurredAt, isTest } = event
+    const source = { id: publicId('evt', eventId), type, version, createdAt: occurredAt, tenant, isTest, payload }
     const { body } = formatEvent(format, source)
     bytes += body.length
     if (bytes <= MOST_BYTES_AT_ONCE) return body.toString()

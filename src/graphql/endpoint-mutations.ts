@@ -213,7 +213,7 @@ builder.mutationFields((t) => ({
   endpointTest: t.field({
     type: EndpointTestPayload,
     description:
-      'Sends an example event to an endpoint, that of the version of its type that it is pinned to, else of the newest, where the catalogue has one: signed, recorded and streamed like any other, tried once. `Event.isTest` marks it; the receiver sees no mark. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it. It goes at once unless as many requests are in flight as the endpoint is given at present: then it is the next, or refused with `ATTEMPT_IN_FLIGHT` where the endpoint is not active.',
+      'Sends an example event to an endpoint, that of the version of its type that it is pinned to, else of the newest, where the catalogue has one: signed, recorded and streamed like any other, tried once. `Event.isTest` marks it for you; for the receiver the header `webhook-test: true`, and `test` in every format but `RAW`. It also goes to a paused or disabled endpoint, whatever event types that wants, and nothing about the endpoint changes by it. It goes at once unless as many requests are in flight as the endpoint is given at present: then it is the next, or refused with `ATTEMPT_IN_FLIGHT` where the endpoint is not active.',
     authScopes: { manage: true },
     args: {
       id: t.arg.id(ID),

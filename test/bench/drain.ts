@@ -142,7 +142,15 @@ function cpuByProcess(postmaster: number) {
 async function reference(): Promise<number> {
   const pool = new Pool(new URL(url).origin, { connections: 128 })
   const id = publicId('evt', newId(new Date()))
-  const event = { id, type: 'bench.drained', version: null, createdAt: new Date(), tenant: 'default', payload: PAYLOAD }
+  const event = {
+    id,
+    type: 'bench.drained',
+    version: null,
+    createdAt: new Date(),
+    tenant: 'default',
+    isTest: false,
+    payload: PAYLOAD,
+  }
   const { body } = formatEvent('ENVELOPE', event)
   let left = PENDING
   const startedAt = performance.now()

@@ -9,6 +9,7 @@ const event = {
   version: null as string | null,
   createdAt: new Date('2026-03-01T08:00:00.005Z'),
   tenant: 'acme',
+  isTest: false,
 }
 
 const HEAD =
@@ -112,4 +113,22 @@ test('whatever is in a version, the XML is well-formed', () => {
   const { body } = formatEvent('XML', { ...event, version: '1 <&>\u0001\uffff', payload: '1' })
   const [, , shown] = childrenOf(parseXml(body.toString()))
   expect(shown?.textContent).toBe('1 <&>\ufffd\ufffd')
+})
+
+test.each`
+  format                      | says
+  ${'ENVELOPE'}               | ${'"created_at":"2026-03-01T08:00:00.005Z","test":true,"data":{}}'}
+  ${'THIN'}                   | ${'"created_at":"2026-03-01T08:00:00.005Z","test":true}'}
+  ${'FORM'}                   | ${'%22test%22%3Atrue%2C%22data%22'}
+  ${'XML'}                    | ${'</created_at><test>true</test><data>'}
+  ${'CLOUDEVENTS_STRUCTURED'} | ${'"test":"true"'}
+`('$format says of a test that it is one', ({ format, says }) => {
+  expect(formatEvent(format, { ...event, isTest: true, payload: '{}' }).body.toString()).toContain(says)
+  expect(formatEvent(format, { ...event, payload: '{}' }).body.toString()).not.toContain('test')
+})
+
+test('binary CloudEvents say so in a header, and RAW is the payload alone', () => {
+  const made = (format: 'CLOUDEVENTS_BINARY' | 'RAW') => formatEvent(format, { ...event, isTest: true, payload: '{}' })
+  expect(made('CLOUDEVENTS_BINARY').headers).toContainEqual(['ce-test', 'true'])
+  expect(made('RAW')).toEqual(formatEvent('RAW', { ...event, payload: '{}' }))
 })
