@@ -53,8 +53,3 @@ export function refusalWithoutPayload(
   if (versions !== null && Object.hasOwn(versions, type) && versions[type] !== version) return 'VERSION'
   return null
 }
-
-/** Whether the payload must be read to decide. */
-export function asksPayload(event: Decided, endpoint: Wishes): boolean {
-  return endpoint.filter !== null && refusalWithoutPayload(event, endpoint) === null
-}

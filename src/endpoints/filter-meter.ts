@@ -9,8 +9,8 @@ import { TIME_PARTS } from './filter-times.ts'
  */
 export const MOST_STEPS = 100_000
 
-/** And all filters of one event together: a hundred of the worst, some 2 s. Whoever routes it gives up after a minute. */
-export const MOST_STEPS_OF_AN_EVENT = 10_000_000
+/** And all filters of one event together: as much as one tenant has of a round of routing, some 0.25 s. */
+export const MOST_STEPS_OF_AN_EVENT = 1_000_000
 
 export class TooManySteps extends Error {
   constructor() {

@@ -1,4 +1,5 @@
 import { RE2JS, RE2JSSyntaxException } from '@bufbuild/re2'
+import { roughSizeOf } from '../event-types/pattern-size.ts'
 
 export type Pattern = { test(text: string): boolean; size: number }
 
@@ -13,12 +14,15 @@ export function patternOf(text: string): Pattern {
   const known = kept.get(text)
   if (known) return known
   const compiled = compile(text)
+  // It is about to be refused: kept, a thousand of them would take all memory.
+  if (compiled.size > LARGEST_PATTERNS) return compiled
   if (kept.size === MOST_KEPT) kept.delete(kept.keys().next().value as string)
   kept.set(text, compiled)
   return compiled
 }
 
 function compile(text: string): Pattern {
+  if (roughSizeOf(text) > 10 * LARGEST_PATTERNS) return { test: () => false, size: Number.POSITIVE_INFINITY }
   // Both have tables of all of Unicode computed, for up to a second.
   if (/\(\?[imsU-]*i/.test(text) && /[^\0-\x7f]|\\[xupP]/.test(text)) {
     throw new Error('With (?i) a pattern has letters of ASCII only.')

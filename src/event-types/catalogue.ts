@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { EventTypeId } from '../../schema/ids.ts'
 import type { Sql } from '../postgres/client.ts'
 import type { Wake } from '../queue/wake.ts'
@@ -24,6 +25,8 @@ const FRESH_MS = 1_000
 // A change is committed some time after the moment it bears: at most 30 s, and clocks are not exact.
 const OVERLAP = '1 minute'
 const MOST_SUGGESTIONS = 1_000
+// Of judging payloads: then somebody else has a turn in this process.
+const TURN_MS = 10
 // Of a second. Among ten thousand names of the usual length one search takes 5 ms.
 const MOST_SEARCHING_MS = 50
 
@@ -63,7 +66,18 @@ export function createCatalogue(context: CatalogueContext): Catalogue {
   return {
     async judge(events) {
       await freshness.ensure()
-      return Promise.all(events.map(judgeOne))
+      const verdicts: (Verdict | Promise<Verdict>)[] = []
+      let turn = performance.now()
+      for (const event of events) {
+        const verdict = judgeOne(event)
+        // It is awaited below, and may fail before.
+        if (verdict instanceof Promise) verdict.catch(() => {})
+        verdicts.push(verdict)
+        if (performance.now() - turn < TURN_MS) continue
+        await setImmediate()
+        turn = performance.now()
+      }
+      return Promise.all(verdicts)
     },
     close: () => freshness.close(),
   }

@@ -10,6 +10,8 @@ export type Webhook = { name: string } & (
 )
 
 export const MOST_WEBHOOKS = 300
+// As many schemas as one may be made of.
+const MOST_REFERENCES = 1_000
 // Far more than people nest, and less than the stack takes.
 const MOST_DEPTH = 200
 
@@ -133,12 +135,13 @@ function writtenExample(document: SchemaObject, media: SchemaObject): unknown {
 /** The schema with everything in it that its references lead to, so that it needs the document no more. */
 function standalone(document: SchemaObject, schema: Schema): Schema {
   const names = new Map<string, string>()
+  const taken = new Map<string, number>()
   const waiting: string[] = []
   const rewrite = (part: Schema): Schema => {
     if (!isObject(part)) return part
     const mapped = mapParts(part, rewrite)
     if (typeof part.$ref === 'string' && part.$ref.startsWith('#'))
-      mapped.$ref = `#/$defs/${nameFor(part.$ref, names, waiting)}`
+      mapped.$ref = `#/$defs/${nameFor(part.$ref, names, taken, waiting)}`
     return mapped
   }
   const whole = rewrite(schema)
@@ -154,13 +157,18 @@ function standalone(document: SchemaObject, schema: Schema): Schema {
 }
 
 /** `#/components/schemas/Invoice` is called `Invoice`; a second one of that name `Invoice_2`. */
-function nameFor(ref: string, names: Map<string, string>, waiting: string[]): string {
+function nameFor(ref: string, names: Map<string, string>, taken: Map<string, number>, waiting: string[]): string {
   const known = names.get(ref)
   if (known !== undefined) return known
+  if (names.size >= MOST_REFERENCES) throw new Unusable(`It refers to more than ${MOST_REFERENCES} schemas.`)
   const last = (ref.split('/').at(-1) as string).replace(/[^A-Za-z0-9_.-]/g, '_') || 'schema'
-  const taken = new Set(names.values())
+  let number = taken.get(last) ?? 0
   let name = last
-  for (let number = 2; taken.has(name); number++) name = `${last}_${number}`
+  do {
+    number++
+    name = number === 1 ? last : `${last}_${number}`
+  } while (number > 1 && taken.has(name))
+  taken.set(name, 1).set(last, number)
   names.set(ref, name)
   waiting.push(ref)
   return name

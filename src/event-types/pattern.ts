@@ -1,4 +1,5 @@
 import { RE2JS } from '@bufbuild/re2'
+import { roughSizeOf } from './pattern-size.ts'
 
 /** A regular expression of a schema, on an engine whose time grows with the text and never with its square or worse. */
 export type Pattern = {
@@ -14,14 +15,17 @@ export const LARGEST_PATTERN = 2_000
  * `Error` that says so: look-around and back references, and more than 1,000 repetitions.
  */
 export function compilePattern(source: string): Pattern {
+  const rough = roughSizeOf(source)
+  if (rough > 10 * LARGEST_PATTERN) throw tooLarge(rough)
   // ECMAScript writes a code point as \u0041 or \u{1F600}, RE2 as \x{41}.
   const re2 = new RE2JS(source.replace(/(\\+)u(?:\{([\da-fA-F]+)\}|([\da-fA-F]{4}))/g, toRe2Escape))
   const size = re2.re2().prog.numInst()
-  if (size > LARGEST_PATTERN) {
-    throw new Error(`it comes to ${size} steps, and at most ${LARGEST_PATTERN} are allowed: repeat less`)
-  }
+  if (size > LARGEST_PATTERN) throw tooLarge(size)
   return { test: (text) => re2.test(text), size }
 }
+
+const tooLarge = (size: number) =>
+  new Error(`it comes to ${size} steps, and at most ${LARGEST_PATTERN} are allowed: repeat less`)
 
 function toRe2Escape(whole: string, slashes: string, braced: string | undefined, four: string | undefined): string {
   // After an even number of them the "u" is a letter like any other.

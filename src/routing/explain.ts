@@ -14,7 +14,7 @@ import { readIds, wrong } from '../input.ts'
 import type { Db, Orm } from '../postgres/client.ts'
 import type { Scans } from '../postgres/scans.ts'
 import { findTenants } from '../tenants/find.ts'
-import { readContents, toDecide } from './decisions.ts'
+import { readContents, TURN_MS, toDecide } from './decisions.ts'
 
 /** The part of a filter that said no, and where it stands in it. */
 export type FilterPart = { text: string; line: number; column: number }
@@ -38,8 +38,6 @@ export type ExplainContext = {
 type Named = readonly string[] | null | undefined
 
 const MOST_ENDPOINTS = 500
-// As when events are routed.
-const STEPS_AT_A_TIME = 20_000
 
 /** Where an event would go, were it published now. Mistakes: those of publishing, and TOO_MUCH_TO_READ. */
 export async function explainDraft(
@@ -111,7 +109,7 @@ async function explainEach(event: Decided, asked: readonly Endpoint[]): Promise<
   const parts = new Map<string, Part>()
   const explained: Explained[] = []
   let looking = 0
-  let rested = 0
+  let turn = performance.now()
   for (const endpoint of asked) {
     const { refusal, fault } = decisions.decide(endpoint)
     const filter = refusal === 'FILTER' || refusal === 'FILTER_FAULT' ? endpoint.filter : null
@@ -125,10 +123,9 @@ async function explainEach(event: Decided, asked: readonly Endpoint[]): Promise<
     const part = filter === null ? null : (parts.get(filter) as Part)
     const filterPart = part && { text: part.text, ...placeOf(filter as string, part.offset) }
     explained.push({ endpoint, refusal, fault, filterPart, delivery: null })
-    const steps = decisions.steps() + looking
-    if (steps - rested < STEPS_AT_A_TIME) continue
-    rested = steps
+    if (performance.now() - turn < TURN_MS) continue
     await setImmediate()
+    turn = performance.now()
   }
   return explained
 }

@@ -2,7 +2,7 @@ import { type DeliveryId, deliveryIdOf, type EndpointId, type EventId, newId, ty
 import type { Ordering } from '../../schema/states.ts'
 import type { Wishes } from '../endpoints/decide.ts'
 import { laneOf, patternsOf } from '../endpoints/matching.ts'
-import { BURST } from '../events/bursts.ts'
+import { BURST, ORDINARY } from '../events/bursts.ts'
 import type { Db, Tx } from '../postgres/client.ts'
 import type { Clock } from '../postgres/clock.ts'
 import { again, Raced } from '../postgres/deadlock.ts'
@@ -59,11 +59,12 @@ async function routeIn(
     claims.flatMap(({ data }) => data.events),
   )
   const endpoints = await readCandidates(tx, unrouted)
-  const { matches, faults, deferred } = await matchSome(tx, unrouted, endpoints, operationsTenantId)
+  const { matches, faults, deferred, greedy } = await matchSome(tx, unrouted, endpoints, operationsTenantId)
   const ours = new Set(await endClaims(tx, tickets, claims, unrouted))
   const later = new Set(deferred)
   const events = [...ours].filter((event) => !later.has(event))
-  const putOff = deferred.filter((event) => ours.has(event)).map(({ id }) => id)
+  const putOff = deferred.filter((event) => ours.has(event))
+  const [greedily, meanwhile] = [true, false].map((is) => putOff.filter(({ tenantId }) => greedy.has(tenantId) === is))
   const now = clock.now()
   const noted = await notedForLanes(tx, events, endpoints)
   const inLanes = new Set(noted.map(({ id }) => id))
@@ -72,7 +73,10 @@ async function routeIn(
   const inBacklog = new Set(endpoints.filter(({ backlog }) => backlog).map(({ id }) => id))
   const { admitted, intoBacklog } = await createMatches(tx, tickets, matches.filter(isFree), inBacklog, now)
   const matched = new Set(matches.map(({ event }) => event))
-  await together([stampEvents(tx, events, matched, now), tickets.enqueue(tx, 'outbox', laterTickets(putOff, now))])
+  await together([
+    stampEvents(tx, events, matched, now),
+    tickets.enqueue(tx, 'outbox', [...laterTickets(meanwhile, ORDINARY, now), ...laterTickets(greedily, BURST, now)]),
+  ])
   const ordered = ({ event, endpoint }: Fault) => laneOf(endpoint.ordering, event.orderingKey) !== null
   await noteFaults(
     tx,
@@ -83,11 +87,11 @@ async function routeIn(
   return { admitted, backlogBegan: intoBacklog.length > 0, ordered: tenants, deferred: putOff.length }
 }
 
-function laterTickets(events: readonly EventId[], now: Date): Ticket[] {
+function laterTickets(events: readonly EventRow[] = [], priority: number, now: Date): Ticket[] {
   const tickets: Ticket[] = []
   for (let at = 0; at < events.length; at += MOST_EVENTS_PER_TICKET) {
-    const data: OutboxTicket = { events: events.slice(at, at + MOST_EVENTS_PER_TICKET) }
-    tickets.push({ id: newId(now), priority: BURST, data })
+    const data: OutboxTicket = { events: events.slice(at, at + MOST_EVENTS_PER_TICKET).map(({ id }) => id) }
+    tickets.push({ id: newId(now), priority, data })
   }
   return tickets
 }
@@ -136,7 +140,7 @@ async function matchSome(
   events: readonly EventRow[],
   endpoints: readonly Candidate[],
   operations: TenantId,
-): Promise<{ matches: Match[]; faults: Fault[]; deferred: EventRow[] }> {
+): Promise<{ matches: Match[]; faults: Fault[]; deferred: EventRow[]; greedy: Set<TenantId> }> {
   const ofTenant = Map.groupBy(endpoints, (endpoint) => endpoint.tenantId)
   const used = new Map<TenantId, { matches: number; steps: number; full: boolean }>()
   const usedBy = (tenant: TenantId) => used.get(tenant) ?? { matches: 0, steps: 0, full: false }
@@ -172,7 +176,10 @@ async function matchSome(
       matches.push({ delivery: deliveryIdOf(event.id, id), event, endpoint: id, ordered })
     }
   }
-  return { matches, faults, deferred }
+  // Those whose own filters or deliveries are the reason. Who only had to wait for somebody else's filters loses no place.
+  const isWaiting = (tenant: TenantId) => steps > MOST_STEPS && usedBy(tenant).steps <= MOST_STEPS_OF_ONE_TENANT
+  const greedy = new Set(deferred.map(({ tenantId }) => tenantId).filter((tenant) => !isWaiting(tenant)))
+  return { matches, faults, deferred, greedy }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { asksPayload, createDecisions, type Decided, type Wishes } from '../../src/endpoints/decide.ts'
+import { createDecisions, type Decided, type Wishes } from '../../src/endpoints/decide.ts'
 
 const EVENT: Decided = {
   type: 'invoice.paid',
@@ -38,11 +38,4 @@ test.each`
   const decision = createDecisions({ ...EVENT, ...event }).decide({ ...ANY, ...wishes })
   expect(decision.refusal).toBe(refusal)
   expect(decision.fault === null).toBe(refusal !== 'FILTER_FAULT')
-})
-
-test('the payload is asked for where nothing else says no', () => {
-  const filter = 'payload.amount == 5'
-  expect(asksPayload(EVENT, { ...ANY, filter })).toBe(true)
-  expect(asksPayload(EVENT, ANY)).toBe(false)
-  expect(asksPayload(EVENT, { ...ANY, filter, channels: ['us'] })).toBe(false)
 })

@@ -77,14 +77,14 @@ describe('a hostile filter', () => {
     expect(steps).toBeLessThan(MOST_STEPS)
   })
 
-  test('is not evaluated any more when a hundred others have taken all steps of an event', () => {
+  test('is not evaluated any more when ten others have taken all steps of an event', () => {
     const evaluation = evaluationOf(LARGE)
-    const faults = Array.from({ length: 102 }, (_, n) => evaluation.verdict(`payload.long.matches("a+${n}$")`).fault)
-    expect(new Set(faults.slice(0, 100)).size).toBe(1)
-    expect(faults.slice(100)).toEqual(
-      Array(2).fill('Other filters have taken 10000000 steps for this event, which is the most.'),
+    const faults = Array.from({ length: 12 }, (_, n) => evaluation.verdict(`payload.long.matches("a+${n}$")`).fault)
+    expect(new Set(faults.slice(0, 10)).size).toBe(1)
+    expect(faults.slice(10)).toEqual(
+      Array(2).fill('Other filters have taken 1000000 steps for this event, which is the most.'),
     )
-    expect(evaluation.steps()).toBe(100 * MOST_STEPS)
+    expect(evaluation.steps()).toBe(10 * MOST_STEPS)
   })
 
   test('takes the same steps each time', () => {

@@ -72,6 +72,7 @@ export const PURE = [
   'src/event-types/compatibility.ts',
   'src/event-types/example.ts',
   'src/event-types/openapi.ts',
+  'src/event-types/pattern-size.ts',
   'src/event-types/schema-view.ts',
   'src/event-types/schema-walk.ts',
   'src/event-types/suggest.ts',

@@ -6,7 +6,7 @@ import { type PageInput, readPage } from '../../postgres/keyset.ts'
 import { expungeEvent } from '../../retention/expunge.ts'
 import { explainDraft, explainEvent } from '../../routing/explain.ts'
 import { routeAgain } from '../../routing/route-again.ts'
-import type { Reach, Viewer } from '../../tenants/access.ts'
+import { type Reach, reachOf, type Viewer } from '../../tenants/access.ts'
 import { resolveReach, resolveTenant } from '../../tenants/find.ts'
 import { known } from './known.ts'
 import type { CapabilityParts, TenantKey } from './parts.ts'
@@ -37,7 +37,9 @@ export function eventCapabilities(parts: CapabilityParts) {
     },
     async route(viewer: Viewer, text: string): Promise<{ eventId: EventId; deliveriesCreated: number }> {
       const eventId = known('evt', text)
-      return { eventId, deliveriesCreated: await routeAgain(parts, viewer, eventId) }
+      // One at a time of each caller's tenant: while its filters are asked, it has a connection that everybody needs.
+      const created = await parts.scans.run(reachOf(viewer), ['id'], () => routeAgain(parts, viewer, eventId))
+      return { eventId, deliveriesCreated: created }
     },
     async explain(viewer: Viewer, { tenant, ...input }: EventInput, endpointIds: readonly string[] | null | undefined) {
       const tenantId = await resolveTenant(scope, viewer, tenant, ['event', 'tenant'])
