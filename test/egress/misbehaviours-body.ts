@@ -81,7 +81,8 @@ export const BODIES: readonly Misbehaviour[] = [
     (socket) =>
       onRawRequest(socket, () => {
         socket.write(EMPTY)
-        setTimeout(() => socket.write(FORGED), 5)
+        // Long after the second exchange: during one it would be that one's answer, as HTTP/1.1 has it.
+        setTimeout(() => socket.write(FORGED), 500)
       }),
     'delivered',
     AT_ONCE,
