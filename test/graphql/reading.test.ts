@@ -116,7 +116,8 @@ test('lists within lists are read with a few statements, however long they are',
   const { events } = await ask<Answer>(`{ events { nodes { id payload
     deliveries(first: 2) { pageInfo { hasNextPage } nodes { endpoint { url } attempts(first: 1) { nodes { number request { body } response { body } } } } }
   } } }`)
-  expect(statements()).toBeLessThanOrEqual(10)
+  // Ten of its own; a look at which keys live may fall into them.
+  expect(statements()).toBeLessThanOrEqual(11)
 
   expect(events.nodes.map((event) => event.id)).toEqual(ids)
   for (const [index, event] of events.nodes.entries()) {
