@@ -9,8 +9,9 @@ export function answerJson(
   body: object,
   headers: Record<string, string> = {},
 ): void {
+  // Many may be given the same one, printed already.
+  const text = Buffer.isBuffer(body) ? body : JSON.stringify(body)
   if (response.headersSent || response.destroyed) return
-  const text = JSON.stringify(body)
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': String(Buffer.byteLength(text)),

@@ -4,17 +4,17 @@ import { publicId } from '../../schema/ids.ts'
 import type { SigningKey } from '../endpoints/signing-keys.ts'
 import { answerError, answerJson } from './answer.ts'
 
-/** The public halves of a tenant's signing keys; empty where it has none, and where there is no such tenant. */
-export type KeyDiscovery = { find(tenant: string): Promise<SigningKey[]> }
+/** The public halves of a tenant's signing keys as a JWK set; null where it has none, and where there is no such tenant. */
+export type KeyDiscovery = { find(tenant: string): Promise<Buffer | null> }
 
 /**
  * Everybody may ask, without a credential: so one statement at a time answers whoever asks meanwhile, and a flood of requests takes
- * no more than one connection from those who have one.
+ * no more than one connection from those who have one. Of a tenant they are given the same bytes: with 10,000 endpoints they are 4 MB.
  */
 export function createKeyDiscovery(
   read: (tenants: readonly string[]) => Promise<ReadonlyMap<string, SigningKey[]>>,
 ): KeyDiscovery {
-  let asked = new Map<string, PromiseWithResolvers<SigningKey[]>>()
+  let asked = new Map<string, PromiseWithResolvers<Buffer | null>>()
   let reading = false
   const readAll = async () => {
     reading = true
@@ -23,7 +23,7 @@ export function createKeyDiscovery(
       asked = new Map()
       try {
         const found = await read([...batch.keys()])
-        for (const [tenant, { resolve }] of batch) resolve(found.get(tenant) ?? [])
+        for (const [tenant, { resolve }] of batch) resolve(printed(found.get(tenant) ?? []))
       } catch (error) {
         for (const { reject } of batch.values()) reject(error)
       }
@@ -32,7 +32,7 @@ export function createKeyDiscovery(
   }
   return {
     find(tenant) {
-      const waiting = asked.get(tenant) ?? Promise.withResolvers<SigningKey[]>()
+      const waiting = asked.get(tenant) ?? Promise.withResolvers<Buffer | null>()
       asked.set(tenant, waiting)
       if (!reading) void readAll()
       return waiting.promise
@@ -57,16 +57,20 @@ export async function answersKeys(
     return true
   }
   const tenant = decoded(path.slice(PATH.length))
-  const found = tenant === null ? [] : await keys.find(tenant)
-  if (found.length === 0) {
+  const found = tenant === null ? null : await keys.find(tenant)
+  if (found === null) {
     // In one way, so that nobody learns which tenants there are that have no keys.
     const message = `There are no webhook keys here. After ${PATH} stands the key of a tenant with an endpoint whose signing has \`ed25519: true\`.`
     answerJson(response, 404, { errors: [{ message, extensions: { code: 'NOT_FOUND' } }] })
     return true
   }
   const headers = { 'content-type': 'application/jwk-set+json', 'cache-control': `public, max-age=${KEEP_SECONDS}` }
-  answerJson(response, 200, { keys: found.map(jwkOf) }, headers)
+  answerJson(response, 200, found, headers)
   return true
+}
+
+function printed(keys: readonly SigningKey[]): Buffer | null {
+  return keys.length === 0 ? null : Buffer.from(JSON.stringify({ keys: keys.map(jwkOf) }))
 }
 
 /** RFC 7517 and RFC 8037; `endpoint` is a member of our own. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { newId, publicId } from '../../schema/ids.ts'
 import type { SigningKey } from '../../src/endpoints/signing-keys.ts'
 import { createKeyDiscovery } from '../../src/http/key-discovery.ts'
 
@@ -9,13 +10,14 @@ test('the keys of all who ask meanwhile are read with one statement, one at a ti
     reads.push({ tenants, answer })
     return answer.promise
   })
-  const keysOf = (tenant: string) => [{ id: tenant }] as unknown as SigningKey[]
+  const key = { id: newId<'sik'>(new Date()), endpointId: newId<'ep'>(new Date()), publicKey: Buffer.alloc(32) }
+  const keys = [key as SigningKey]
 
   const first = find('one')
   const later = Promise.all(['one', 'two', 'one', 'none'].map(find))
   expect(reads.map(({ tenants }) => tenants)).toEqual([['one']])
-  reads[0]?.answer.resolve(new Map([['one', keysOf('one')]]))
-  expect(await first).toEqual(keysOf('one'))
+  reads[0]?.answer.resolve(new Map([['one', keys]]))
+  expect(JSON.parse(String(await first))).toMatchObject({ keys: [{ kid: publicId('sik', key.id) }] })
 
   expect(reads.map(({ tenants }) => tenants)).toEqual([['one'], ['one', 'two', 'none']])
   reads[1]?.answer.reject(new Error('away'))
@@ -23,5 +25,14 @@ test('the keys of all who ask meanwhile are read with one statement, one at a ti
   // A failure is nobody's but theirs.
   const again = find('two')
   reads[2]?.answer.resolve(new Map())
-  expect(await again).toEqual([])
+  expect(await again).toBeNull()
+
+  // What is printed once is the same for all who asked.
+  const last = find('two')
+  const meanwhile = Promise.all(['one', 'one'].map(find))
+  reads[3]?.answer.resolve(new Map())
+  await last
+  reads[4]?.answer.resolve(new Map([['one', keys]]))
+  const [one, other] = await meanwhile
+  expect(one).toBe(other)
 })
