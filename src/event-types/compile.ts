@@ -15,7 +15,7 @@ export const MOST_FAULTS = 10
  * How much judging one payload may cost, in steps of 10 to 160 ns: schemas that are tried, characters and members that are
  * looked at. References let a few lines of schema branch without end; a thread that others wait for must get back.
  */
-const MOST_STEPS = 100_000
+const MOST_STEPS = 300_000
 /** Of a payload that is known to be wrong, to find out what else is wrong with it. */
 const MOST_STEPS_FOR_MORE = 20_000
 // That takes a second compilation, of a tenth of a second at this size.
