@@ -40,8 +40,6 @@ async function expunge(tx: Tx, context: ExpungeContext, viewer: Viewer, id: Even
   await tx`delete from postrider.event_payloads where id = ${id}`
   const deliveries = await cancelAll(tx, context, id)
   await deleteEchoes(tx, id, deliveries)
-  // Last, as where they are written. Their messages may quote the payload; how many there were stays.
-  await tx`update postrider.filter_faults set message = ${FAULT_WITHOUT_PAYLOAD} where event_id = ${id}`
 }
 
 /**
@@ -63,8 +61,6 @@ async function markExpunged(tx: Tx, viewer: Viewer, id: EventId, now: Date): Pro
   const action = { action: 'EVENT_EXPUNGE', tenantId: marked.tenantId, object: publicId('evt', id) } as const
   await recordActionIn(tx, viewer, action, now)
 }
-
-const FAULT_WITHOUT_PAYLOAD = 'The payload of this event was expunged.'
 
 type Row = { id: DeliveryId; endpoint: EndpointId; lane: string | null }
 
