@@ -117,7 +117,7 @@ builder.objectFields(EventRef, (t) => ({
   matched: t.boolean({
     nullable: true,
     description:
-      'Whether any endpoint wanted it when it was routed, or since with `eventRoute`; null while that is still to come, and when it was expunged before.',
+      'Whether any endpoint wanted it when it was routed, or since, with `eventRoute` or a replay of what an endpoint missed; null while that is still to come, and when it was expunged before.',
     // A key that may only publish sees the events it published, and nothing of what became of them.
     authScopes: { read: true },
     resolve: matchedOf,

@@ -5,6 +5,7 @@ import type { Wishes } from '../endpoints/decide.ts'
 import type { Tx } from '../postgres/client.ts'
 import { boundsOf } from '../postgres/time-range.ts'
 import { type DecidedRow, decideEach, type FilterFault, noteFaults } from '../routing/decisions.ts'
+import { stampMatched } from '../routing/matched.ts'
 import { admitReplayed, type HandedOver, lockPlace, type Part, type Step, type StepContext, sendable } from './step.ts'
 
 const MOST_EVENTS = 500
@@ -53,6 +54,7 @@ export async function bringMissed(
     now,
   )
   const created = kept.filter(({ delivery }) => ids.has(delivery))
+  await stampMatched(tx, await unmatched(tx, created))
   await admitReplayed(tx, tickets, part.endpointId, place, created, now)
   const crowded = missing.length > most
   const all = seen.length === absent.length
@@ -134,4 +136,19 @@ async function keep(tx: Tx, chosen: readonly NewMissed[]): Promise<NewMissed[]> 
     where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} for key share skip locked`
   const kept = new Set(rows.map(({ id }) => id))
   return chosen.filter(({ event }) => kept.has(event.id))
+}
+
+/**
+ * Those that nobody had wanted, and that nobody holds: whoever expunges an event locks it before this endpoint, and whoever routes
+ * it again sees to it.
+ */
+async function unmatched(tx: Tx, created: readonly NewMissed[]): Promise<EventId[]> {
+  if (created.length === 0) return []
+  const ids = created.map(({ event }) => event.id)
+  const { lowest, highest } = boundsOf(ids)
+  const rows = await tx<{ id: EventId }[]>`
+    select id from postrider.events
+    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and matched is false
+    order by id for no key update skip locked`
+  return rows.map(({ id }) => id)
 }

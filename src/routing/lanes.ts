@@ -12,6 +12,7 @@ import { again, Raced } from '../postgres/deadlock.ts'
 import { boundsOf } from '../postgres/time-range.ts'
 import type { Tickets } from '../queue/tickets.ts'
 import { type DecidedRow, decideEach, type FilterFault, noteFaults } from './decisions.ts'
+import { stampMatched } from './matched.ts'
 
 type EventRow = DecidedRow & { orderingKey: string | null }
 type EndpointRow = Wishes & { id: EndpointId; tenantId: TenantId; ordering: Ordering }
@@ -152,15 +153,6 @@ async function matchLanes(
     }
   }
   return { done, matches, faults }
-}
-
-/** Where an endpoint was changed between this and routing, whichever came first. Elsewhere nothing is written. */
-async function stampMatched(tx: Tx, ids: readonly EventId[]): Promise<void> {
-  if (ids.length === 0) return
-  const { lowest, highest } = boundsOf(ids)
-  await tx`
-    update postrider.events set matched = true
-    where id = any(${ids as never}::uuid[]) and id between ${lowest} and ${highest} and (matched is false or routed_at is null)`
 }
 
 /** Appends deliveries to their lanes; returns those whose turn it is at once. */

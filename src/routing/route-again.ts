@@ -13,6 +13,7 @@ import type { Wake } from '../queue/wake.ts'
 import { reachOf, type Viewer } from '../tenants/access.ts'
 import { createMatches } from './create.ts'
 import { type DecidedRow, decideEach, noteFaults } from './decisions.ts'
+import { stampMatched } from './matched.ts'
 import { type Candidate, readCandidates } from './route.ts'
 
 export type RouteAgainContext = {
@@ -68,9 +69,7 @@ async function routeIn(
   const missing = matches.filter(({ delivery }) => !known.has(delivery))
   const inBacklog = new Set(endpoints.filter(({ backlog }) => backlog).map((endpoint) => endpoint.id))
   const { created } = await createMatches(tx, tickets, missing, inBacklog, now)
-  if (matching.length > 0) {
-    await tx`update postrider.events set matched = true where id = ${id} and matched is false`
-  }
+  await stampMatched(tx, matching.length > 0 ? [id] : [])
   const action = { action: 'EVENT_ROUTE', tenantId: event.tenantId, object: publicId('evt', id) } as const
   await recordActionIn(tx, viewer, { ...action, details: { deliveries: created.size } }, now)
   await noteFaults(tx, faults, now)

@@ -156,3 +156,20 @@ test('a filter that takes long is asked about what an endpoint missed in several
   const { missed, start, ended } = await afterAll(Array(40).fill({ list, ok: true }), filter)
   expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', redelivered: 40 })
 })
+
+test('an event that a replay of what was missed has brought somewhere counts as matched, and no other', async () => {
+  const { engine, missed, start, ended } = await afterAll([{ n: 1 }, { n: 0 }, { n: 2 }], 'payload.n > 0')
+  const matched = () => engine.db.sql`select matched from postrider.events order by id`
+  expect(await matched()).toEqual(Array(3).fill({ matched: false }))
+  expect(await ended(await start({ missed }))).toMatchObject({ state: 'COMPLETED', redelivered: 2 })
+  expect(await matched()).toEqual([{ matched: true }, { matched: false }, { matched: true }])
+})
+
+test('a replay of what was missed does not wait for who holds an event, and may wait for its endpoint', async () => {
+  const { engine, missed, start, ended } = await afterAll([1, 2], 'payload > 0')
+  const [first] = await engine.db.sql`select id from postrider.events order by id`
+  await engine.db.transaction(async (tx) => {
+    await tx`select from postrider.events where id = ${first?.id} for no key update`
+    expect(await ended(await start({ missed }), 5000)).toMatchObject({ state: 'COMPLETED', redelivered: 2 })
+  })
+})

@@ -81,3 +81,26 @@ test('very many deliveries in lanes are created in several transactions, in orde
     expect(inOrder.map(({ eventId }) => eventId)).toEqual(inOrder.map(({ eventId }) => eventId).toSorted())
   }
 })
+
+test.each([
+  ['by routing and then not by its lane', 'route', { eventTypes: null }, { eventTypes: ['other'] }],
+  ['by its lane and then not by routing', 'lane', { eventTypes: null }, { eventTypes: ['other'] }],
+  ['by its lane and not before by routing', 'route', { eventTypes: ['other'] }, { eventTypes: null }],
+  ['by routing and not before by its lane', 'lane', { eventTypes: ['other'] }, { eventTypes: null }],
+] as const)('an event that was wanted %s has matched', async (_, first, before, after) => {
+  const engine = await startEngine({ worker: false })
+  const id = await engine.addEndpoint('http://127.0.0.1:9/hook')
+  const want = ({ eventTypes }: { eventTypes: readonly string[] | null }) =>
+    engine.change(id, { ordering: 'PER_ENDPOINT', eventTypes: eventTypes && [...eventTypes] })
+  await want(before)
+  await engine.publish()
+  const { claims } = await engine.tickets.claim<OutboxTicket>('outbox', 16)
+  const steps = [() => route(engine, claims), () => routeIntoLanes(engine, engine.tenantId)]
+  if (first === 'lane') steps.reverse()
+  await steps[0]?.()
+  await want(after)
+  await steps[1]?.()
+  const [event] = await engine.db
+    .sql`select matched is not false as matched, routed_at is not null as routed from postrider.events`
+  expect(event).toEqual({ matched: true, routed: true })
+})
