@@ -2,11 +2,13 @@ import { createPublicKey, type JsonWebKey, randomBytes, verify } from 'node:cryp
 import { readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { EndpointId, TenantId } from '../../schema/ids.ts'
-import { eraseEndedSigningKeys, signingKeyContext } from '../../src/endpoints/signing-keys.ts'
+import { signingKeyContext } from '../../src/endpoints/signing-keys.ts'
+import { silentLog } from '../../src/log.ts'
 import { keysInUse } from '../../src/sealing/keys-in-use.ts'
 import { parseMasterKeys } from '../../src/sealing/master-keys.ts'
 import { rotateMasterKeys } from '../../src/sealing/rotate.ts'
 import { createSealer } from '../../src/sealing/sealer.ts'
+import { startWorker } from '../../src/worker.ts'
 import { startApi } from '../graphql/api.ts'
 import { createSearch, everyTable } from '../support/canary.ts'
 import { movableClock } from '../support/engine.ts'
@@ -224,15 +226,26 @@ describe('key pairs', () => {
   })
 
   test('that have ended are seen no more, and erased by and by', async () => {
-    const { create, rotate, clock, db, count, keySet } = await world()
+    const api = await world()
+    const { create, rotate, clock, queue, count, keySet } = api
+    const scheduled = new Map<string, () => Promise<void>>()
+    const every = async (name: string, _: string, work: () => Promise<void>) => void scheduled.set(name, work)
+    const worker = await startWorker({
+      ...api,
+      queue: { ...queue, scheduledWork: { every } },
+      log: silentLog,
+      concurrency: 1,
+    })
+    onTestFinished(() => worker.stop(new Date()).then(() => {}))
+    const erase = () => scheduled.get('drop-expired')?.()
     const { endpoint } = await create(ED25519)
     await rotate(endpoint.id, 60)
-    await eraseEndedSigningKeys(db.sql, clock.now())
+    await erase()
     expect(await count()).toBe(3)
     clock.forward(60_000)
     expect(await keySet()).toHaveLength(2)
     expect(await count()).toBe(3)
-    await eraseEndedSigningKeys(db.sql, clock.now())
+    await erase()
     expect(await count()).toBe(2)
   })
 

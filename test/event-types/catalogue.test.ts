@@ -1,9 +1,11 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { newId } from '../../schema/ids.ts'
 import { createCatalogue } from '../../src/event-types/catalogue.ts'
 import { silentLog } from '../../src/log.ts'
 import { openClient } from '../../src/postgres/client.ts'
 import { createWake } from '../../src/queue/wake.ts'
 import { startApi } from '../graphql/api.ts'
+import { movableClock } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 
 const PUBLISH = `mutation ($input: EventPublishInput!) { eventPublish(input: $input) {
@@ -174,6 +176,26 @@ describe('what is published', () => {
     expect((await tell({ ...other, payload: GOOD })).userErrors).toEqual([])
     expect(await count()).toBe(2)
   })
+
+  test('again when its idempotency key has expired is a new event, and refused as one', async () => {
+    const clock = movableClock()
+    const { save, tell } = await world({ clock })
+    const input = { payload: BAD, idempotencyKey: 'k' }
+    await tell(input)
+    await save({ validation: 'REJECT', version: version() })
+    expect((await tell(input)).duplicate).toBe(true)
+    clock.forward(25 * 3_600_000)
+    expect((await tell(input)).userErrors).toMatchObject([{ code: 'SCHEMA_VIOLATION' }])
+  })
+
+  test('of an unknown type is told the name that was meant as soon as the catalogue has it', async () => {
+    const { save, tell } = await world()
+    await save({ name: 'something.else' })
+    const told = async () => (await tell({ type: 'invoice.payed', payload: GOOD })).warnings[0].message
+    expect(await told()).toBe('The event type "invoice.payed" is not in the catalogue.')
+    await save({})
+    await eventually(async () => expect(await told()).toContain('Did you mean "invoice.paid"?'))
+  })
 })
 
 describe('the catalogue of a process', () => {
@@ -224,5 +246,16 @@ describe('the catalogue of a process', () => {
     await api.save({ version: version(text, { amount: 'x' }) }, true)
     await eventually(async () => expect((await judge({ amount: 1 }))?.refusal).not.toBeNull())
     expect(performance.now() - savedAt).toBeLessThan(hears ? 900 : 2_500)
+  })
+  test('sees what was committed half a minute after the moment that it bears, and after others', async () => {
+    const api = await world()
+    await api.save({ name: 'something.else' })
+    const { judge } = await another(api)
+    expect((await judge(1))?.warnings).toMatchObject([{ code: 'UNKNOWN_EVENT_TYPE' }])
+    await api.db.sql`
+      insert into postrider.event_types (id, name, created_at, updated_at)
+      values (${newId(new Date())}, 'invoice.paid', now() - interval '30 seconds', now() - interval '30 seconds')`
+    api.wake.signal('catalogue')
+    await eventually(async () => expect((await judge(1))?.warnings).toEqual([]))
   })
 })

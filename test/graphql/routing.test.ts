@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
-import { newId, publicId } from '../../schema/ids.ts'
+import { type EventId, newId, parsePublicId, publicId } from '../../schema/ids.ts'
+import { expungeEvent } from '../../src/retention/expunge.ts'
 import { type OutboxTicket, route } from '../../src/routing/route.ts'
+import { routeAgain } from '../../src/routing/route-again.ts'
+import { eventually } from '../support/eventually.ts'
 import { startApi } from './api.ts'
 
 const CREATE = `mutation ($input: EndpointCreateInput!) {
@@ -197,6 +200,50 @@ test('what cannot be routed again says why', async () => {
     matched: true,
     routing: [{ refusal: 'TEST_EVENT', delivery: { id: expect.any(String) } }],
   })
+})
+
+test('an event that was expunged before it was routed is neither among those that matched nor among the others', async () => {
+  const { ask, create, publish, routeAll } = await world()
+  await create()
+  const [gone, kept] = [await publish(), await publish()]
+  await ask('mutation ($id: ID!) { eventExpunge(id: $id) { userErrors { code } } }', { id: gone })
+  await routeAll()
+  await ask('mutation ($id: ID!) { eventExpunge(id: $id) { userErrors { code } } }', { id: kept })
+  const listed = async (filter: string) => (await ask(`{ events${filter} { nodes { id matched } } }`)).events?.nodes
+  expect(await listed('(filter: { matched: true })')).toEqual([{ id: kept, matched: true }])
+  expect(await listed('(filter: { matched: false })')).toEqual([])
+  expect(await listed('')).toEqual([
+    { id: kept, matched: true },
+    { id: gone, matched: null },
+  ])
+})
+
+test('an event that is being expunged at that very moment is not routed again', async () => {
+  const engine = await world()
+  const { create, publish, routeAll, deliveries, db, admin } = engine
+  await create()
+  const id = parsePublicId('evt', await publish()) as EventId
+  await routeAll()
+  await create()
+  const waiting = (count: number) =>
+    eventually(async () => {
+      const rows = await db.sql`
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      expect(rows).toHaveLength(count)
+    })
+  let ends: Promise<unknown>[] = []
+  await db.transaction(async (tx) => {
+    // Expunging has locked the event and waits for this.
+    await tx`select from postrider.endpoints for update`
+    const expunging = expungeEvent(engine, admin, id)
+    await waiting(1)
+    const routing = routeAgain(engine, admin, id).catch((error) => error)
+    ends = [routing, expunging]
+    await Promise.race([routing, waiting(2)])
+  })
+  const [answer] = await Promise.all(ends)
+  expect(answer).toMatchObject({ code: 'PAYLOAD_GONE' })
+  expect(await deliveries()).toMatchObject([{ state: 'CANCELLED' }])
 })
 
 test('an event that is routed late goes in no lane, and one that waits for its lane only there', async () => {

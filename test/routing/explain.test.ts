@@ -219,3 +219,20 @@ test('named endpoints alone are explained, and foreign ones are not there', asyn
   expect(explained.map(({ endpoint }) => endpoint.id)).toEqual([another])
   expect(await explainDraft(engine, input, null)).toHaveLength([mine, another].length)
 })
+
+test('of more endpoints than are explained at once none is left out silently: some have to be named', async () => {
+  const engine = await world()
+  const { addEndpoint, tenantId, db } = engine
+  const first = await addEndpoint(URL)
+  const copy = (count: number) => db.sql`
+    insert into postrider.endpoints (id, tenant_id, url, timeout_seconds, max_in_flight, created_at, updated_at)
+    select gen_random_uuid(), tenant_id, url, timeout_seconds, max_in_flight, created_at, updated_at
+    from postrider.endpoints, generate_series(1, ${count}) where id = ${first}`
+  const input = { tenantId, type: 'a', payload: 1 }
+  await copy(499)
+  expect(await explainDraft(engine, input, null)).toHaveLength(500)
+  await copy(1)
+  const tooMany = { code: 'INVALID_INPUT', path: ['endpointIds'] }
+  await expect(explainDraft(engine, input, null)).rejects.toMatchObject(tooMany)
+  expect(await explainDraft(engine, input, [publicId('ep', first)])).toHaveLength(1)
+})
