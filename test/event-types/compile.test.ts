@@ -188,8 +188,9 @@ describe('a schema that makes judging expensive is stopped in time', () => {
   // Two cores that others use as well: what is told apart is a second and an hour.
   test.each(SLOW)('%s', { timeout: 60_000 }, (_, schema, payload) => {
     const started = performance.now()
-    expect(problemsOf(schema)).toEqual([])
-    const faults = faultsOf(schema, payload)
+    const judge = tryToCompile(JSON.stringify(schema))
+    if (typeof judge !== 'function') throw new Error(JSON.stringify(judge))
+    const faults = judge(payload)
     expect(faults.length).toBeGreaterThan(0)
     expect(performance.now() - started).toBeLessThan(15_000)
   })

@@ -103,8 +103,8 @@ function webhook(resource: string, action: string, place: number) {
 }
 
 function objectSchema(resource: string, place: number, amountType: string) {
-  // Round about in fours: all of them within each would be beyond the limits of a schema.
-  const other = RESOURCES[place - (place % 4) + ((place + 1) % 4)] as string
+  // Round about in pairs: all of them within each would be beyond the limits of a schema.
+  const other = RESOURCES[place - (place % 2) + ((place + 1) % 2)] as string
   const own = Array.from({ length: 20 }, (_, index) => [`field_${index}`, FIELDS[index % FIELDS.length] as object])
   return {
     type: 'object',
