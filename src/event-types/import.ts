@@ -95,8 +95,18 @@ function readOne(webhook: Webhook, { version, validation }: ImportOptions): Read
     return { webhook, checked, exampleDerived, mistakes: [] }
   } catch (error) {
     if (!(error instanceof Mistake)) throw error
-    return { webhook, checked: null, exampleDerived, mistakes: mistakesIn(error) }
+    const mistakes = mistakesIn(error).map((mistake) => ofDocument(mistake, exampleDerived))
+    return { webhook, checked: null, exampleDerived, mistakes }
   }
+}
+
+/** As it is to whoever gave a document, and perhaps no example. */
+function ofDocument({ code, path, message }: Mistake, exampleDerived: boolean): Mistake {
+  const isMadeUp = exampleDerived && path.at(-1) === 'example'
+  const said = isMadeUp
+    ? `The document has no example of it, and the one that was made up does not do. ${message} Give one.`
+    : message
+  return new Mistake(code, ['document'], said)
 }
 
 async function importOne(

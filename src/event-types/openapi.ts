@@ -47,7 +47,7 @@ function readDocument(text: string): SchemaObject {
     document = JSON.parse(text)
   } catch (error) {
     throw refuse(
-      `It is not JSON: ${(error as Error).message.slice(0, 200)} A document in YAML must be converted first.`,
+      `It is not JSON: ${(error as Error).message.slice(0, 200)}. A document in YAML must be converted first.`,
     )
   }
   const version = isObject(document) ? document.openapi : undefined
