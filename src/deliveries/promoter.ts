@@ -193,7 +193,8 @@ async function endBacklogs(tx: Tx, endpoints: readonly EndpointId[]): Promise<vo
 }
 
 function nothingWaits(tx: Tx) {
-  return tx`backlog and (
+  // Of one that was deleted meanwhile, lanes wait as well: `finishDeletion` ends it.
+  return tx`backlog and deleted_at is null and (
       -- With its limit it stays a look-up for each endpoint; NOT EXISTS may become a join with everything that waits.
       select id from postrider.deliveries where endpoint_id = endpoints.id and waiting_for = any(${LINES as never}::text[]) limit 1
     ) is null and not exists (

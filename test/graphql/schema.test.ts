@@ -1,6 +1,5 @@
 import { getNamedType, isIntrospectionType, isObjectType } from 'graphql'
-import { expect, test } from 'vitest'
-import { builder } from '../../src/graphql/builder.ts'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { buildSchema } from '../../src/graphql/schema.ts'
 
 const schema = buildSchema()
@@ -34,8 +33,16 @@ test('connections are plainly named and hold their nodes beside their edges', ()
   ).toEqual(['edges: [EventEdge!]!', 'nodes: [Event!]!', 'pageInfo: PageInfo!'])
 })
 
-// The last tests: the fields stay.
-test('the schema cannot be built with an entrance that declares an empty scope', () => {
+// With modules of their own: the fields stay, and other files of this worker build schemas, too.
+async function freshSchema() {
+  vi.resetModules()
+  onTestFinished(() => void vi.resetModules())
+  const { builder } = await import('../../src/graphql/builder.ts')
+  return { builder, ...(await import('../../src/graphql/schema.ts')) }
+}
+
+test('the schema cannot be built with an entrance that declares an empty scope', async () => {
+  const { builder, buildSchema } = await freshSchema()
   builder.subscriptionField('ajar', (t) =>
     t.boolean({ description: 'For this test.', authScopes: {}, subscribe: () => [] as never, resolve: () => true }),
   )
@@ -44,7 +51,8 @@ test('the schema cannot be built with an entrance that declares an empty scope',
   )
 })
 
-test('the schema cannot be built with an entrance that declares no scope', () => {
+test('the schema cannot be built with an entrance that declares no scope', async () => {
+  const { builder, buildSchema } = await freshSchema()
   builder.queryField('unguarded', (t) => t.boolean({ description: 'For this test.', resolve: () => true }))
   expect(() => buildSchema()).toThrow('Query.unguarded declares no scope')
 })
